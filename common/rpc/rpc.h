@@ -59,7 +59,7 @@ enum rpc_shape {
 	RPC_SHAPE_SERVER_STREAM,
 	RPC_SHAPE_CLIENT_STREAM,
 	RPC_SHAPE_BIDI,
-	RPC_SHAPE_SESSION,
+	RPC_SHAPE_SESSION, /* on the wire a bidi or a server stream */
 };
 
 typedef void rpc_fn(void); /* a handler; .shape says of which type */
@@ -153,7 +153,8 @@ struct rpc_method {
  * delivered: what must be known to have arrived is acknowledged by a message of our own. -1 with
  * ERR_CANCELLED: the call is over (at a client rpc_recv() tells why). */
 #define rpc_send(call, msg, err)      rpc_send_((call), &(msg)->base, false, (err))
-/* The same when another follows at once: several share a packet. The last is sent by rpc_send(). */
+/* The same when another follows at once: several share a packet, and it returns while up to 256 KiB
+ * wait. The last is sent by rpc_send(). */
 #define rpc_send_more(call, msg, err) rpc_send_((call), &(msg)->base, true, (err))
 /* From any thread, without waiting. ERR_EXHAUSTED: the call's queue is full (limits.max_posts,
  * max_posted); ERR_CANCELLED: the call is over. The message is packed before it returns. */
@@ -175,22 +176,34 @@ void rpc_on_cancel(struct rpc_call *call, void (*wake)(void *arg), void *arg);
 struct rpc_call *rpc_ref(struct rpc_call *call);
 void rpc_unref(struct rpc_call *call);
 
-/* Bytes without a copy (raw.c): the message `head`, then field number `field` with the bytes, the
- * last of the message. With outer, the bytes stand in a message of their own: {.outer = 3, .inner =
- * &chunk.base, .field = 4} is field 4 of the message in field 3. release(arg) is called once, on
- * any thread and after an error, too, when data is no longer needed. */
+/*
+ * Bytes without a copy (raw.c), for messages whose last field is `bytes`. Sending: the message,
+ * whose own field is left empty, and then the data; release(arg) is called once, on any thread,
+ * also after an error, when data is no longer needed. Waits for flow control like rpc_send().
+ */
 struct rpc_tail {
-	const ProtobufCMessage *head;  /* NULL: nothing before it */
-	const ProtobufCMessage *inner; /* only with outer: what precedes the bytes within it */
-	unsigned outer;		       /* 0, or the message field that holds inner and the bytes */
-	unsigned field;		       /* the bytes field */
-	void *data;
+	unsigned field; /* its number in the .proto */
+	const void *data;
 	size_t len;
 	void (*release)(void *arg);
 	void *arg;
 };
-/* Waits for flow control like rpc_send(). */
-int rpc_send_tail(struct rpc_call *call, const struct rpc_tail *tail, struct error *err);
+#define rpc_send_tail(call, msg, tail, err) rpc_send_tail_((call), &(msg)->base, (tail), (err))
+int rpc_send_tail_(struct rpc_call *call, const ProtobufCMessage *msg, const struct rpc_tail *tail,
+		   struct error *err);
+/* Receiving: like rpc_recv(), but the bytes of that field stay where they arrived, in *ret_tail,
+ * and the message's own field is empty. Both live until the next receive. Bytes that are not the
+ * last field come all the same, copied. */
+struct rpc_bytes {
+	const struct iovec *parts;
+	unsigned n_parts;
+	size_t len;
+};
+#define rpc_recv_tail(call, out, field, ret_tail, err)                                          \
+	rpc_recv_tail_((call), (const void **)(out), sizeof(*(out))->base ? sizeof **(out) : 0, \
+		       (field), (ret_tail), (err))
+int rpc_recv_tail_(struct rpc_call *call, const void **ret, size_t size, unsigned field,
+		   struct rpc_bytes *ret_tail, struct error *err);
 
 /* ---- what a handler may ask of its call ---- */
 
@@ -201,15 +214,16 @@ struct rpc_caller {
 	enum rpc_listener_kind listener;
 	const char *service; /* "sluice.v1.Runs" */
 	const char *method;  /* "GetRun" */
-	const char *
-		peer_uri; /* the one URI among the SANs of a certificate that TLS verified, or "" */
-	const char *cert_serial; /* lower-case hex, or "" */
+	/* The one URI among the names of a certificate that TLS verified, or "". */
+	const char *peer_uri;
+	const char *cert_serial; /* upper-case hex, as in struct cert_info, or "" */
 	const char *bearer;	 /* the token of "authorization: Bearer ...", or "" */
 	const char *address;	 /* "ipv4:10.0.0.7:51820": for logs, never for access */
 };
 
-void *rpc_self(const struct rpc_call *call);			  /* as given to rpc_server_add() */
-struct arena *rpc_arena(struct rpc_call *call);			  /* the call's own thread only */
+void *rpc_self(const struct rpc_call *call); /* as given to rpc_server_add() */
+/* The call's own thread only; in a session's callback it lives until that returns. */
+struct arena *rpc_arena(struct rpc_call *call);
 const char *rpc_peer(const struct rpc_call *call);		  /* the caller's peer_uri */
 const struct rpc_caller *rpc_caller(const struct rpc_call *call); /* NULL at a client */
 void *rpc_identity(const struct rpc_call *call); /* what the guard attached, or NULL */
@@ -248,9 +262,9 @@ struct rpc_limits {
 	unsigned io_threads;	 /* [1] */
 	unsigned session_threads; /* [2] */
 	int keepalive_ms;	  /* [30000] ping after that much silence */
-	int keepalive_timeout_ms; /* [10000] and the connection is dead when no answer came by then
-				   */
-	int request_timeout_ms;	  /* [20000] for a request's one message to arrive */
+	int keepalive_timeout_ms; /* [10000] no answer by then: the connection is dead */
+	/* [20000] for a request's one message to arrive, and for the answer to be taken. */
+	int request_timeout_ms;
 };
 
 /* Asked before each call, on the thread that will run the handler; it may block for a query. 0, or
@@ -266,9 +280,9 @@ typedef int rpc_guard(void *self, const struct rpc_caller *caller, unsigned acce
 /* Strings of the listeners are copied. Health and reflection are served by themselves. */
 struct rpc_server *rpc_server_new(const struct rpc_listener *listeners, unsigned n,
 				  const struct rpc_limits *limits, struct error *err);
-void rpc_server_guard(struct rpc_server *s, rpc_guard *guard,
-		      void *self); /* without one only PUBLIC rows may be called */
-/* methods must live as long as the server; self is what rpc_self() returns. */
+/* Before the start. Without a guard only PUBLIC rows may be called. */
+void rpc_server_guard(struct rpc_server *s, rpc_guard *guard, void *self);
+/* Before the start.  methods must live as long as the server; self is what rpc_self() returns. */
 void rpc_server_add(struct rpc_server *s, const ProtobufCServiceDescriptor *service,
 		    const struct rpc_method *methods, void *self);
 int rpc_server_start(struct rpc_server *s, struct error *err);
@@ -296,14 +310,12 @@ DEFINE_CLEANUP(struct rpc_server *, rpc_server_free)
 struct rpc_endpoint {
 	const char *address;	 /* "host:7700" */
 	const char *what;	 /* for messages: "the controller" (the default), "the agent" */
-	const char *server_name; /* NULL, or the name to expect in the certificate instead of the
-				    host */
+	const char *server_name; /* NULL, or expected in the certificate instead of the host */
 	const char *ca_pem;
 	const char *cert_pem, *key_pem; /* both or neither */
 	const char *bearer;		/* NULL, or the token */
 	int timeout_ms;			/* of rpc_ask(); 0: 30000 */
-	int wait_ready_ms; /* a call waits so long for a connection; 0: fails at once when there is
-			      none */
+	int wait_ready_ms;		/* for a connection, before a call; 0: fails at once */
 	int keepalive_ms, keepalive_timeout_ms; /* 0: 20000 and 10000 */
 	size_t max_message, max_unpacked;	/* 0: 4 MiB, 32 MiB */
 	unsigned max_posts;			/* 0: 1024 */
@@ -319,7 +331,8 @@ DEFINE_CLEANUP(struct rpc_channel *, rpc_hangup)
 /* Replaces the token for calls opened from now on. */
 void rpc_channel_bearer(struct rpc_channel *ch, const char *bearer);
 
-/* A unary call; the reply lives in the arena, which needs no cap. NULL on error. */
+/* A unary call; the reply lives in the arena, whose cap (if it has one) bounds it. NULL on error.
+ */
 const void *rpc_ask(struct rpc_channel *ch, const ProtobufCServiceDescriptor *service,
 		    const char *method, struct arena *arena, const ProtobufCMessage *request,
 		    struct error *err);
