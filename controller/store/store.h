@@ -1,0 +1,84 @@
+/*
+ * store.h - rows, durable
+ *
+ * Each row is a protobuf message with a few indexed columns (proto/row.h). Exactly one
+ * connection writes and checkpoints: the engine's. Handlers read over read-only connections of
+ * their own, lent by a pool. Events are append-only and hash-chained:
+ * hash = SHA-256(packed event without `hash`, `prev_hash` included).
+ *
+ * A schema newer than this program is refused; an older one is migrated forward at open, in one
+ * transaction, after a copy of the database. Damage is reported, never guessed around.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "proto/row.h"
+#include "sluice/v1/events.pb-c.h"
+
+struct store;
+
+/* path: the SQLite file, made if absent. */
+struct store *store_open(const char *path, struct error *err);
+void store_close(struct store *s);
+
+/* ---- the writer: one thread ---- */
+int store_begin(struct store *s, struct error *err);
+int store_put(struct store *s, const struct row *row, struct error *err);	/* insert, replace or delete */
+int store_append_event(struct store *s, Sluice__V1__Event *event, struct error *err);	/* sets both hashes */
+/* ERR_EXHAUSTED when the disk is full: rolled back, the store is usable. */
+int store_commit(struct store *s, struct error *err);
+void store_rollback(struct store *s);
+/* Every open row of a kind, by number then time. The message is the callback's (heap). */
+int store_load(struct store *s, enum row_kind kind,
+	       int (*load)(void *arg, ProtobufCMessage *message, struct error *err), void *arg,
+	       struct error *err);
+/* Reads within the writer's transaction, for world_source. 1, 0, -1. */
+int store_get(struct store *s, enum row_kind kind, const char *id, ProtobufCMessage **ret,
+	      struct error *err);
+int store_find(struct store *s, enum row_kind kind, const char *parent, const char *key,
+	       ProtobufCMessage **ret, struct error *err);
+int store_by_number(struct store *s, enum row_kind kind, uint64_t number, ProtobufCMessage **ret,
+		    struct error *err);
+/* Verifies the whole audit chain; the error names the first event that does not fit. */
+int store_verify_events(struct store *s, uint64_t *ret_count, struct error *err);
+
+/* ---- readers: any thread; a reader is used by one thread at a time ---- */
+struct store_reader;
+struct store_reader *store_reader_take(struct store *s, struct error *err);
+void store_reader_give(struct store_reader *r);		/* NULL is harmless */
+DEFINE_CLEANUP(struct store_reader *, store_reader_give)
+
+/* Messages live in the arena. 1, 0, -1. */
+int reader_get(struct store_reader *r, enum row_kind kind, const char *id, struct arena *a,
+	       ProtobufCMessage **ret, struct error *err);
+int reader_by_number(struct store_reader *r, enum row_kind kind, uint64_t number, struct arena *a,
+		     ProtobufCMessage **ret, struct error *err);
+
+struct row_filter {
+	const char *parent;	/* NULL: any */
+	const char *key;	/* NULL: any */
+	int state;		/* 0: any */
+	bool oldest_first;
+	bool open_only;
+	int limit;		/* 1..1000 */
+	const char *after;	/* page token of the last row seen, or "" */
+};
+
+struct row_page {
+	ProtobufCMessage **messages;	/* in the arena */
+	size_t count;
+	const char *next;		/* "" at the end */
+};
+
+/* By time, newest first unless told otherwise. A token that is not ours: ERR_INVALID. */
+int reader_list(struct store_reader *r, enum row_kind kind, const struct row_filter *filter,
+		struct arena *a, struct row_page *ret, struct error *err);
+/* Events after `after`, at most limit. */
+int reader_events(struct store_reader *r, uint64_t after, int limit, struct arena *a,
+		  Sluice__V1__Event ***ret, size_t *ret_count, struct error *err);
+
+#endif
