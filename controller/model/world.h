@@ -23,9 +23,8 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/list.h"
-#
 #include "controller/model/timer.h"
-
+#include "proto/row.h"
 #include "sluice/v1/agents.pb-c.h"
 #include "sluice/v1/environments.pb-c.h"
 #include "sluice/v1/events.pb-c.h"
