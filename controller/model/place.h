@@ -1,0 +1,43 @@
+/*
+ * place.h - what starts where
+ *
+ * Queued jobs that need the same (resources, labels, environment of a verify step) wait in one
+ * queue, by priority and then age. A step looks at the first of each queue only, and only where
+ * something changed: O(needs + agents), however many jobs wait.
+ *
+ * An agent takes a job when it is connected and enabled, carries the labels, has a free slot,
+ * CPU, memory and GPUs (whole ones, by index), and no environment that is not `shared` matched it
+ * (unless the job verifies that environment). Of several the emptiest takes it; GPUs go where the
+ * fewest are left over. Agents that declined a job are passed over for a while.
+ */
+#ifndef MODEL_PLACE_H
+#define MODEL_PLACE_H
+
+#include "base/buf.h"
+#include "controller/model/world.h"
+
+enum { PASS_OVER_MS = 60 * 1000 };
+
+void queue_add(struct world *w, struct job *job); /* QUEUED and no back-off */
+void queue_remove(struct world *w, struct job *job);
+void queues_release(struct world *w);
+/* This agent is passed over for this job for a while. */
+void place_declined(struct world *w, struct job *job, struct agent *agent);
+void place_forget(struct job *job); /* what it was passed over by */
+/* What an open attempt holds of its agent; and gives back. */
+void place_hold(struct agent *agent, const struct attempt *a);
+void place_release(struct world *w, struct agent *agent, const struct attempt *a);
+
+/* Could any enabled agent, idle, hold these jobs? No agent at all: 0 and *ret_nobody. E0510 with
+ * the numbers otherwise. */
+int place_possible(struct world *w, const Sluice__V1__Pipeline *p, bool *ret_nobody,
+		   struct error *err);
+/* Why a queued job has not started: "needs 4 GPUs of >= 40G in zone=a; gpu-02 has 2 free, 4 after
+ * #311". */
+void place_explain(struct world *w, const struct job *job, struct buf *out);
+
+/* The queued jobs in the order in which they would start, at most max; *ret_total is all of them.
+ */
+size_t place_queued(struct world *w, struct job **ret, size_t max, size_t *ret_total);
+
+#endif
