@@ -7,7 +7,8 @@
  *	or < and < not < == != < <= > >= < + - < * / < unary - < number, name,
  *	scope.name, true, false, min(a, b, ...), max(a, b, ...), abs(a), ( )
  *
- * Names are [A-Za-z_][A-Za-z0-9_]*, a scope may also hold `-`; all names are numbers.
+ * Names and scopes are [A-Za-z_][A-Za-z0-9_]*; all names are numbers. A scope that is an
+ * environment writes `_` for each `-` and `.` of its name (expr_scope_is()).
  * A comparison does not chain, and numbers are never true or false. What a name means
  * is the caller's: a lookup gives its value or says that there is none. A missing or
  * NaN name, and a side that is not finite (a division by zero), make the whole
@@ -67,6 +68,8 @@ const char *expr_text(const struct expr *e);
 /* Every name, in the order of the text, repeated ones repeated. */
 size_t expr_refs(const struct expr *e, const struct expr_ref **ret_refs);
 bool expr_uses_scope(const struct expr *e, const char *scope);
+/* Does a scope mean the environment of that name? "prod_eu" is "prod-eu". */
+bool expr_scope_is(const char *scope, const char *environment);
 
 struct expr_result expr_eval(const struct expr *e, expr_lookup *lookup, void *arg);
 /* The line that people read, appended:
