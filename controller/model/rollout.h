@@ -1,0 +1,46 @@
+/*
+ * rollout.h - host by host: prepare, activate, check (SEMANTICS.md, Environments; PROTOCOL.md, P6)
+ *
+ * rollout_step() is called after anything changed and does all that can be done now. All it goes by
+ * is in the rows: a controller that restarts in the middle of any step goes on with the next.
+ *
+ *	PREPARE(phi) on all hosts of the plan -> every one PREPARED: the decision (batch 1)
+ *	rolling:	ACTIVATE(phi) batch by batch, `pause` between them
+ *	recreate:	DOWN(phi) on all (batch 1), then ACTIVATE(phi) on all (batch 2)
+ *	rollback:	hosts that have the slot skip PREPARE; hosts that still run the target and
+ *			were ordered nothing else are not touched
+ *
+ * An order is what a host's row says: (phi, step, attempt). It is sent when the step begins and
+ * again whenever the host connects; the host answers by HostReports with the same three. What
+ * answers another order only tells what the host runs.
+ *
+ * Hosts not serving, for any cause, never exceed max_unavailable by a step of ours: a serving host
+ * is ordered to change only while they are fewer. One that serves nothing may always be activated.
+ * A rollback that this would stop changes one host at a time.
+ *
+ * Between rollouts (and while one is verified) every host that does not run `live` is brought there
+ * in the same way: new ones, those that were skipped, and failed ones when they connect again.
+ */
+#ifndef MODEL_ROLLOUT_H
+#define MODEL_ROLLOUT_H
+
+#include "controller/model/world.h"
+
+enum {
+	ROLLOUT_RESTART_GRACE_MS =
+		30 * 1000, /* after a restart of the controller nobody is unreachable */
+	ROLLOUT_PROGRESS_MS = 10 * 60 * 1000, /* where the policy says nothing */
+};
+
+/* Freezes plan and policy, takes the next phi, and begins. The plan is not empty. */
+void rollout_begin(struct world *w, struct promotion *p);
+/* Does what can be done now, and sets the environment's timer to the next due time. */
+void rollout_step(struct world *w, struct environment *env);
+/* Drops what is under way on the hosts: each is what it runs now. */
+void rollout_end(struct world *w, struct environment *env);
+/* Is the release live and healthy on every host? */
+bool rollout_is_everywhere(struct world *w, const struct environment *env, const char *release_id);
+/* "2 of 3 hosts NEW; host-b is being checked"; on the heap. */
+char *rollout_describe(struct world *w, const struct environment *env);
+
+#endif
