@@ -16,6 +16,8 @@ enum { KEY_PEM_LIMIT = 16384 }; /* bytes; no key or certificate of ours comes ne
 int key_generate(struct buf *ret_pem, struct error *err);
 /* A new key, written to path as 0600, whole or not at all; path must not exist (ERR_EXISTS). */
 int key_generate_file(const char *path, struct error *err);
+/* A key that is there already (an authority's), in the same way. */
+int key_write_file(const char *path, const struct buf *pem, struct error *err);
 /* Reads path; refuses (ERR_DENIED) one that others than its owner may read. */
 int key_read_file(const char *path, struct buf *ret_pem, struct error *err);
 void key_release(struct buf *pem); /* clears, then frees; fits cleanup() */
