@@ -34,7 +34,11 @@ function(sluice_program name)
 	target_link_options(${name} PRIVATE -pie)
 endfunction()
 
-# The four kinds of test programs know where the sources and the programs under test are.
+# What tests/run builds under TSan and for fuzzing, where the rest is not needed.
+add_custom_target(races)
+add_custom_target(fuzzers)
+
+# The kinds of test programs know where the sources and the programs under test are.
 function(sluice_test_program target directory)
 	target_compile_options(${target} PRIVATE ${SLUICE_WARNINGS} -Wno-missing-prototypes)
 	target_compile_definitions(${target} PRIVATE SLUICE_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
@@ -60,6 +64,7 @@ function(sluice_race name)
 	add_executable(race_${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}.c)
 	target_link_libraries(race_${name} PRIVATE ${ARG_USES})
 	sluice_test_program(race_${name} race)
+	add_dependencies(races race_${name})
 endfunction()
 
 # sluice_fuzz(NAME [USES library...]) - a libFuzzer target from NAME.c with its corpus in corpus/NAME
@@ -73,4 +78,14 @@ function(sluice_fuzz name)
 	target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
 	target_link_libraries(fuzz_${name} PRIVATE ${ARG_USES})
 	sluice_test_program(fuzz_${name} fuzz)
+	add_dependencies(fuzzers fuzz_${name})
+endfunction()
+
+# sluice_sim(NAME [USES library...]) - a simulation, a plain program from *.c here: exits 0 when every promise held
+function(sluice_sim name)
+	cmake_parse_arguments(ARG "" "" "USES" ${ARGN})
+	file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+	add_executable(sim_${name} ${sources})
+	target_link_libraries(sim_${name} PRIVATE ${ARG_USES})
+	sluice_test_program(sim_${name} sim)
 endfunction()

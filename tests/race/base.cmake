@@ -1,0 +1,1 @@
+sluice_race(base USES sluice_base)
