@@ -24,8 +24,10 @@ static void core_says(gpr_log_func_args *args)
 	unsigned hidden = 0;
 	bool show;
 
-	if (args->severity == GPR_LOG_SEVERITY_DEBUG)
+	if (strstr(args->message, "assertion failed")) { /* the core aborts next */
+		log_error("grpc: %s:%d: %s", args->file, args->line, args->message);
 		return;
+	}
 	lock_take(&lock);
 	if (now != second) {
 		hidden = dropped;

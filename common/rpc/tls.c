@@ -129,8 +129,9 @@ static grpc_ssl_server_certificate_config *read_config(const struct tls_files *f
 		return NULL;
 	pair.private_key = buf_str(&pems.key);
 	pair.cert_chain = buf_str(&pems.cert);
-	return grpc_ssl_server_certificate_config_create(f->client_ca ? buf_str(&pems.ca) : NULL,
-							 &pair, 1);
+	/* The core wants roots even where it asks for no client certificate; any will do there. */
+	return grpc_ssl_server_certificate_config_create(
+		buf_str(f->client_ca ? &pems.ca : &pems.cert), &pair, 1);
 }
 
 static struct stamp stamp_of(const char *path)
