@@ -181,7 +181,8 @@ static int follow(struct chain *c, const Sluice__V1__Event *event, struct error 
 {
 	size_t want = c->count ? DIGEST_SIZE : 0;
 
-	if (event->prev_hash.len != want || memcmp(event->prev_hash.data, c->hash, want) != 0)
+	if (event->prev_hash.len != want ||
+	    (want && memcmp(event->prev_hash.data, c->hash, want) != 0))
 		return damaged((int64_t)event->seq,
 			       "does not follow the event that stands before it", err);
 	c->count++;
