@@ -82,6 +82,15 @@ const struct error_entry error_catalogue[] = {
 	  "check the path; it is relative to the file that names it" },
 	{ "E0119", ERR_INVALID, "keys that exclude each other",
 	  "Both keys are understood, but not together here.", "" },
+	{ "E0120", ERR_INVALID, "names that clash",
+	  "Two names become the same environment variable or the same word in a gate, or the name "
+	  "is one that sluice sets itself: PARAM_, MATRIX_, INPUT_, OUTPUT_ and SLUICE_ are "
+	  "reserved.",
+	  "choose another name" },
+	{ "E0121", ERR_INVALID, "a setting that may surprise",
+	  "A warning: the file is valid, but what is written here will probably not do what was "
+	  "meant. `sluice lint --strict` takes warnings for errors.",
+	  "" },
 
 	/* E02: what was given to a command or a run */
 	{ "E0201", ERR_INVALID, "unknown parameter",
