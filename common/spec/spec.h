@@ -31,6 +31,8 @@ enum {
 enum spec_flags {
 	/* `env apply`: a file that holds only `environments` is whole, too */
 	SPEC_ENVIRONMENTS = 1 << 0,
+	/* lint: a parameter without default and value is well */
+	SPEC_LINT = 1 << 1,
 };
 
 /* `-p name=value` */
