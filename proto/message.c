@@ -1,8 +1,8 @@
 /*
  * What protobuf-c leaves to its users: ownership of strings, a deep copy, a bound
  * on what hostile bytes make it allocate (a 2-byte empty submessage costs 24
- * times that), and the check that text is UTF-8. The walk over a message reads
- * its fields by descriptor, as protobuf-c itself does.
+ * times that), and the check that text is UTF-8 and numbers are numbers. The walk
+ * over a message reads its fields by descriptor, as protobuf-c itself does.
  */
 #include "proto/message.h"
 
@@ -98,11 +98,17 @@ static void leave(void *self, void *p)
 {
 }
 
-static int check_text(const void *message, const char *type, struct error *err)
-{
-	const char *field = message_invalid_text(message);
+static const char no_number[] = "a field whose number no field can have";
 
-	return field ? error_id(err, "E0207", "field '%s' of %s is not UTF-8", field, type) : 0;
+static int check_fields(const void *message, const char *type, struct error *err)
+{
+	const char *field = message_invalid_field(message);
+
+	if (!field)
+		return 0;
+	if (field == no_number)
+		return error_set(err, ERR_INVALID, "a message %s holds %s", type, field);
+	return error_id(err, "E0207", "field '%s' of %s is not UTF-8", field, type);
 }
 
 void *message_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, const void *data,
@@ -117,7 +123,7 @@ void *message_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena
 			  len, type->name);
 	else if (!m)
 		error_set(err, ERR_INVALID, "%zu bytes are not a message %s", len, type->name);
-	else if (check_text(m, type->name, err) == 0)
+	else if (check_fields(m, type->name, err) == 0)
 		return m;
 	if (!arena)
 		message_free(m);
@@ -162,7 +168,7 @@ static const char *invalid_value(const ProtobufCFieldDescriptor *field, const vo
 	if (!value)
 		return NULL;
 	if (field->type == PROTOBUF_C_TYPE_MESSAGE)
-		return message_invalid_text(value);
+		return message_invalid_field(value);
 	return utf8(value) ? NULL : field->name;
 }
 
@@ -188,10 +194,22 @@ static const char *invalid_field(const ProtobufCMessage *m, const ProtobufCField
 	return invalid_value(field, *(void *const *)member);
 }
 
-const char *message_invalid_text(const void *message)
+/* protobuf-c takes an overlong field number 0 for an unknown field, packs it in its short form,
+ * and refuses that: what a peer sent could be stored and never read again. */
+static const char *invalid_number(const ProtobufCMessage *m)
+{
+	enum { LARGEST = (1 << 29) - 1 };
+
+	for (unsigned int i = 0; i < m->n_unknown_fields; i++)
+		if (!m->unknown_fields[i].tag || m->unknown_fields[i].tag > LARGEST)
+			return no_number;
+	return NULL;
+}
+
+const char *message_invalid_field(const void *message)
 {
 	const ProtobufCMessage *m = message;
-	const char *bad = NULL;
+	const char *bad = invalid_number(m);
 
 	for (unsigned int i = 0; !bad && i < m->descriptor->n_fields; i++)
 		bad = invalid_field(m, &m->descriptor->fields[i]);
@@ -200,5 +218,5 @@ const char *message_invalid_text(const void *message)
 
 bool message_valid_utf8(const void *message)
 {
-	return !message_invalid_text(message);
+	return !message_invalid_field(message);
 }

@@ -56,9 +56,10 @@ void message_pack_buf(const void *message, struct buf *ret);
 void *message_unpack(const ProtobufCMessageDescriptor *type, struct arena *arena, const void *data,
 		     size_t len, struct error *err);
 /* Are all strings in it, at any depth, UTF-8? protobuf-c does not ask. (It has cut them at an
- * inner NUL by then.) */
+ * inner NUL by then.) message_unpack() has asked. */
 bool message_valid_utf8(const void *message);
-/* The name of the first field whose text is not UTF-8, or NULL. */
-const char *message_invalid_text(const void *message);
+/* The name of the first field whose text is not UTF-8 (or what is said of a field with an
+ * impossible number, which protobuf-c takes but cannot read back), or NULL. */
+const char *message_invalid_field(const void *message);
 
 #endif

@@ -207,8 +207,8 @@ int file_check_private(const char *path, struct error *err)
 		return error_errno(err, "looking at '%s'", path);
 	if (!(st.st_mode & 077))
 		return 0;
-	error_set(err, ERR_DENIED, "'%s' is open to others than its owner (mode %04o)", path,
-		  (unsigned int)st.st_mode & 07777);
+	error_id(err, "E0305", "'%s' is open to others than its owner (mode %04o)", path,
+		 (unsigned int)st.st_mode & 07777);
 	return error_hint(err, "chmod %s %.200s", S_ISDIR(st.st_mode) ? "700" : "600", path);
 }
 

@@ -91,6 +91,22 @@ static DIR *open_dir_at(int at, const char *name)
 	return dir;
 }
 
+/* rename without replacing; where the file system has no such thing, look first. */
+static int rename_to_new(int from, const char *name, int to, const char *new)
+{
+	struct stat st;
+
+	if (renameat2(from, name, to, new, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	if (fstatat(to, new, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(from, name, to, new);
+}
+
 static int move_up(struct removal *r, int from, const char *name)
 {
 	unseal(from, name);
@@ -98,7 +114,7 @@ static int move_up(struct removal *r, int from, const char *name)
 		char up[32];
 
 		snprintf(up, sizeof up, ".removed-%lu", r->next_name++);
-		if (renameat2(from, name, r->root, up, RENAME_NOREPLACE) == 0)
+		if (rename_to_new(from, name, r->root, up) == 0)
 			return 0;
 		if (errno != EEXIST)
 			return -1;

@@ -163,7 +163,7 @@ Test(message, text_that_is_not_utf8_is_found_wherever_it_is)
 					      (const uint8_t *)rows[i].bytes);
 		cr_assert(m);
 		cr_expect(!message_valid_utf8(m));
-		cr_expect_str_eq(message_invalid_text(m), rows[i].field);
+		cr_expect_str_eq(message_invalid_field(m), rows[i].field);
 		message_free(m);
 		cr_expect_null(
 			message_unpack(type, arena, rows[i].bytes, strlen(rows[i].bytes), &err));
@@ -199,5 +199,27 @@ Test(message, utf8_is_judged_as_unicode_does)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		message_set_string(&v->value, rows[i].text);
 		cr_expect_eq(message_valid_utf8(v), rows[i].valid, "row %zu", i);
+	}
+}
+
+/* Found by tests/fuzz/message: packed again it could not have been unpacked. */
+Test(message, a_field_without_a_number_is_refused_at_any_depth)
+{
+	static const char *const rows[] = {
+		"\x81\x80\x80\x80\x00"
+		"12345678",
+		"\x1a\x0a\x81\x00"
+		"12345678",
+	};
+	static const size_t sizes[] = { 13, 12 };
+	cleanup(arena_freep) struct arena *arena = arena_new(64 * 1024);
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct error err = { 0 };
+
+		cr_expect_null(message_unpack(&sluice__v1__job_spec__descriptor, arena, rows[i],
+					      sizes[i], &err));
+		cr_expect_eq(err.code, ERR_INVALID);
+		cr_expect(strstr(err.text, "number"), "%s", err.text);
 	}
 }

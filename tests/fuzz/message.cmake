@@ -1,0 +1,1 @@
+sluice_fuzz(message USES sluice_proto sluice_base)

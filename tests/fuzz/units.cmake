@@ -1,0 +1,1 @@
+sluice_fuzz(units USES sluice_base)
