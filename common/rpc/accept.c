@@ -80,7 +80,8 @@ void accept_refuse(struct rpc_call *c, const struct error *why)
 
 bool call_is_session(const struct rpc_call *c)
 {
-	return c->route && c->route->method->shape == RPC_SHAPE_SESSION;
+	return c->route && (c->route->method->shape == RPC_SHAPE_SESSION ||
+			    c->route->method->shape == RPC_SHAPE_WATCH);
 }
 
 /* The one request of a call is there, or will never be. */
@@ -155,6 +156,7 @@ static void take_call(struct rpc_call *c, bool stopping)
 		worker_submit(c);
 		break;
 	case RPC_SHAPE_SESSION:
+	case RPC_SHAPE_WATCH:
 		c->notify = session_schedule;
 		watch_end(c);
 		session_schedule(c);

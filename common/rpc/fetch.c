@@ -101,6 +101,7 @@ struct hello {
 	SSL_CTX *ctx;
 	SSL *ssl;
 	int fd;
+	bool asked; /* for a certificate of ours */
 };
 
 static void hello_release(struct hello *h)
@@ -307,39 +308,54 @@ static int explain_cert(const struct rpc_channel *ch, X509 *cert, const char *na
 			  name);
 }
 
-/* What the server told us when it hung up. */
-static int explain_alert(const struct rpc_channel *ch, struct error *err)
+/* The server hung up after it had our certificate, or that we have none. The core closes without a
+ * word then, so the reason is looked for on our side. */
+static int explain_refusal(const struct rpc_channel *ch, struct hello *h, struct error *err)
 {
-	int reason = ERR_GET_REASON(ERR_peek_error());
+	X509 *ours = SSL_get_certificate(h->ssl);
 
-	switch (reason) {
-	case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-		error_id(err, "E0303", "%s at '%s' asks for a client certificate", ch->what,
-			 ch->address);
-		return error_hint(err, "is this the address for users, not for agents?");
-	case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
-	case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
-	case SSL_R_TLSV1_ALERT_DECRYPT_ERROR:
-	case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
-		return error_id(err, "E0303", "%s at '%s' does not accept our certificate",
-				ch->what, ch->address);
-	case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
-		return error_id(err, "E0303", "our certificate for %s at '%s' has expired",
-				ch->what, ch->address);
-	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
-	case SSL_R_UNSUPPORTED_PROTOCOL:
-		error_id(err, "E0307", "what answers at '%s' does not speak TLS 1.3", ch->address);
-		return error_hint(err, "is it %s?", ch->what);
-	case SSL_R_WRONG_VERSION_NUMBER:
-	case SSL_R_HTTP_REQUEST:
-	case SSL_R_PACKET_LENGTH_TOO_LONG:
-		error_id(err, "E0307", "what answers at '%s' does not speak TLS", ch->address);
-		return error_hint(err, "is it %s?", ch->what);
-	default:
+	if (!h->asked) {
 		error_id(err, "E0307", "what answers at '%s' hangs up", ch->address);
 		return error_hint(err, "is it %s?", ch->what);
 	}
+	if (!ours) {
+		error_id(err, "E0303", "%s at '%s' asks for a client certificate", ch->what,
+			 ch->address);
+		return error_hint(err, "is this the address for agents? Users have another");
+	}
+	if (X509_cmp_current_time(X509_get0_notAfter(ours)) < 0)
+		return error_id(err, "E0303", "our certificate for %s at '%s' has expired",
+				ch->what, ch->address);
+	return error_id(err, "E0303", "%s at '%s' does not accept our certificate", ch->what,
+			ch->address);
+}
+
+/* There was no handshake at all. */
+static int explain_failure(const struct rpc_channel *ch, struct error *err)
+{
+	const char *what = "hangs up";
+
+	switch (ERR_GET_REASON(ERR_peek_error())) {
+	case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+		what = "does not speak TLS 1.3";
+		break;
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_HTTP_REQUEST:
+	case SSL_R_PACKET_LENGTH_TOO_LONG:
+		what = "does not speak TLS";
+		break;
+	}
+	error_id(err, "E0307", "what answers at '%s' %s", ch->address, what);
+	return error_hint(err, "is it %s?", ch->what);
+}
+
+static int is_asked(SSL *ssl, void *arg)
+{
+	struct hello *h = arg;
+
+	h->asked = true;
+	return 1;
 }
 
 int tls_probe(const struct rpc_channel *ch, struct error *err)
@@ -358,16 +374,16 @@ int tls_probe(const struct rpc_channel *ch, struct error *err)
 	trust(h.ctx, ch->ca_pem);
 	if (ch->cert_pem)
 		use_pair(h.ctx, ch->cert_pem, ch->key_pem);
+	SSL_CTX_set_cert_cb(h.ctx, is_asked, &h);
 	ERR_clear_error();
 	if (hello_say(&h, name, until, &why) < 0)
-		return explain_alert(ch, err);
+		return explain_failure(ch, err);
 	if (explain_cert(ch, SSL_get0_peer_certificate(h.ssl), name, SSL_get_verify_result(h.ssl),
 			 err) < 0)
 		return -1;
 	/* In TLS 1.3 the server judges our certificate after we are done. It speaks first in
-	 * HTTP/2, so either its settings come or its alert. */
-	ERR_clear_error();
-	if (drive(&h, peek, until, &why) < 0 && why == SSL_ERROR_SSL)
-		return explain_alert(ch, err);
+	 * HTTP/2, so either its settings come or it hangs up. */
+	if (drive(&h, peek, until, &why) < 0 && why != SSL_ERROR_WANT_READ)
+		return explain_refusal(ch, &h, err);
 	return 0;
 }

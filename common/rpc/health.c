@@ -1,7 +1,7 @@
 /*
  * grpc.health.v1, as health.proto describes it. A service that was added
  * serves from start to stop, unless rpc_server_health() says otherwise; "" is
- * the server as a whole. A watcher is a session, so it costs no thread.
+ * the server as a whole. A watcher costs no thread.
  */
 #include <string.h>
 
@@ -91,8 +91,6 @@ static int watch_received(struct rpc_call *call, const Request *req, struct erro
 	struct watcher *w = rpc_session_get(call);
 	struct rpc_health *h = rpc_self(call);
 
-	if (w->service)
-		return error_set(err, ERR_INVALID, "one request is enough");
 	if (check_name(req, err) < 0)
 		return -1;
 	w->service = xstrdup(req->service);
@@ -116,7 +114,7 @@ static void watch_closed(struct rpc_call *call, const struct error *why)
 
 static const struct rpc_method health_api[] = {
 	RPC_UNARY(PUBLIC, Check, check, Request, Reply),
-	RPC_SESSION(PUBLIC, Watch, watch_opened, watch_received, watch_closed, Request, Reply),
+	RPC_WATCH(PUBLIC, Watch, watch_opened, watch_received, watch_closed, Request, Reply),
 	RPC_END,
 };
 

@@ -161,6 +161,7 @@ struct rpc_call {
 	struct list runnable;	     /* session.c, under the server's lock */
 	bool running, again;	     /* and these */
 	bool began, open_ok, was_closed, counted;
+	unsigned n_received; /* by a session */
 	void *user;
 
 	/* client */

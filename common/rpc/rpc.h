@@ -59,7 +59,8 @@ enum rpc_shape {
 	RPC_SHAPE_SERVER_STREAM,
 	RPC_SHAPE_CLIENT_STREAM,
 	RPC_SHAPE_BIDI,
-	RPC_SHAPE_SESSION, /* on the wire a bidi or a server stream */
+	RPC_SHAPE_SESSION, /* on the wire a bidi stream */
+	RPC_SHAPE_WATCH,   /* on the wire a server stream */
 };
 
 typedef void rpc_fn(void); /* a handler; .shape says of which type */
@@ -109,9 +110,15 @@ struct rpc_method {
  * returned 0; why->code is ERR_NONE when the client ended on purpose or rpc_finish(call, NULL) was
  * said, ERR_CANCELLED when the client died, or what ended it. Drop your pointers to the call there.
  */
-#define RPC_SESSION(ACCESS, M, opened_fn, received_fn, closed_fn, Request, Reply)              \
+#define RPC_SESSION(ACCESS, M, opened_fn, received_fn, closed_fn, Request, Reply) \
+	RPC_CALLBACKS_(ACCESS, M, SESSION, opened_fn, received_fn, closed_fn, Request, Reply)
+/* The same for a server stream that is idle most of its life: received comes once, with the
+ * request, and the call lasts until rpc_finish() or the client leaves. */
+#define RPC_WATCH(ACCESS, M, opened_fn, received_fn, closed_fn, Request, Reply) \
+	RPC_CALLBACKS_(ACCESS, M, WATCH, opened_fn, received_fn, closed_fn, Request, Reply)
+#define RPC_CALLBACKS_(ACCESS, M, SHAPE, opened_fn, received_fn, closed_fn, Request, Reply)    \
 	{                                                                                      \
-		.name = #M, .access = RPC_ACCESS_(ACCESS), .shape = RPC_SHAPE_SESSION,         \
+		.name = #M, .access = RPC_ACCESS_(ACCESS), .shape = RPC_SHAPE_##SHAPE,         \
 		.fn = _Generic((received_fn),                                                  \
 			       int (*)(struct rpc_call *, const Request *, struct error *)     \
 			       : (rpc_fn *)(received_fn)),                                     \

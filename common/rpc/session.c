@@ -80,7 +80,9 @@ static void deliver(struct rpc_call *c, grpc_byte_buffer *buf)
 	lock_take(&c->lock);
 	finishing = c->finishing;
 	lock_drop(&c->lock);
-	if (!finishing) {
+	if (!finishing && c->n_received > 0 && c->route->method->shape == RPC_SHAPE_WATCH) {
+		error_set(&err, ERR_INVALID, "one request is enough");
+	} else if (!finishing) {
 		msg = codec_unpack(c->in, buf, c->inbox, &err);
 		if (!msg)
 			error_wrap(&err, "a message '%s' was refused", c->in->short_name);
@@ -91,6 +93,19 @@ static void deliver(struct rpc_call *c, grpc_byte_buffer *buf)
 	if (!msg || ((received_fn *)c->route->method->fn)(c, msg, &err) < 0) {
 		if (err.code == ERR_NONE)
 			error_set(&err, ERR_INTERNAL, "the session failed without a reason");
+		call_finish(c, &err);
+	}
+}
+
+/* It will send no more. Of a watch that is what the end of its one request looks like. */
+static void client_is_done(struct rpc_call *c)
+{
+	struct error err = { 0 };
+
+	if (c->route->method->shape == RPC_SHAPE_SESSION) {
+		call_finish(c, NULL);
+	} else if (c->n_received == 0) {
+		error_set(&err, ERR_INVALID, "the call came without a request");
 		call_finish(c, &err);
 	}
 }
@@ -132,6 +147,7 @@ static void run(struct rpc_call *c, struct scratch *scratch)
 		begin(c);
 	while ((r = take(c, &buf, &meant)) > 0) {
 		deliver(c, buf);
+		c->n_received++;
 		arena_reset(c->inbox);
 		arena_reset(c->arena);
 		lock_take(&c->lock);
@@ -139,7 +155,7 @@ static void run(struct rpc_call *c, struct scratch *scratch)
 		lock_drop(&c->lock);
 	}
 	if (r < 0 && meant)
-		call_finish(c, NULL);
+		client_is_done(c);
 	if (is_closed(c))
 		close_session(c);
 	arena_reset(c->arena);
