@@ -67,7 +67,8 @@ Test(rpc_raw, tails_of_all_sizes_arrive_whole)
 		cr_expect_str_eq(got->name, "chunk");
 		cr_expect_eq(got->offset, i);
 		cr_assert_eq(got->data.len, sizes[i]);
-		cr_expect_eq(memcmp(got->data.data, expected, sizes[i]), 0);
+		if (sizes[i] > 0)
+			cr_expect_eq(memcmp(got->data.data, expected, sizes[i]), 0);
 		free(expected);
 	}
 	rpc_close(c);
@@ -90,7 +91,8 @@ static void roundtrip(const char *bytes, size_t len, const char *name, uint64_t 
 	cr_expect_str_eq(got->name, name);
 	cr_expect_eq(got->offset, offset);
 	cr_assert_eq(got->data.len, strlen(data));
-	cr_expect_eq(memcmp(got->data.data, data, strlen(data)), 0);
+	if (*data)
+		cr_expect_eq(memcmp(got->data.data, data, strlen(data)), 0);
 }
 
 Test(rpc_raw, other_orders_of_fields_are_understood)
