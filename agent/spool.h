@@ -7,8 +7,8 @@
  * A service's stream 0 goes to segments `spool/NAME.seg-I` of a fixed size: offsets
  * grow for ever, segment I holds those from I * size, the newest two are kept; its
  * record is the file `spool/NAME.done`.
- * Streams 1 (the agent's words) and 2 (metrics) are small files `NAME.1`, `NAME.2`
- * that only the agent appends to.
+ * Streams 1 (the agent's words) and 2 (metrics) are small files `NAME.words` and
+ * `NAME.metrics` that only the agent appends to.
  *
  * Reading is by offset and never goes past what the shim has announced, because behind it
  * the record may stand. One thread at a time per struct spool; nothing is cached.
@@ -35,7 +35,7 @@ DEFINE_CLEANUP(struct spool *, spool_close)
 
 /* Stream 0 now ends at `length`: from a grown or exited event. Never moves back. */
 void spool_set_length(struct spool *s, uint64_t length);
-uint64_t spool_length(const struct spool *s, enum spool_stream stream);
+uint64_t spool_length(struct spool *s, enum spool_stream stream);
 /* The oldest byte of stream 0 that is still there: above 0 only for services. */
 uint64_t spool_begin(struct spool *s);
 /* Up to len bytes from offset; 0 at the announced end. ERR_NOT_FOUND: rotated away, go on at
@@ -46,6 +46,8 @@ ssize_t spool_read(struct spool *s, enum spool_stream stream, uint64_t offset, v
 int spool_append(struct spool *s, enum spool_stream stream, const void *data, size_t len,
 		 struct error *err);
 
+/* Where a service's output ends. ERR_NOT_FOUND: it has none. */
+int spool_service_end(const char *dir, const char *name, uint64_t *ret, struct error *err);
 /* The record, if the run has ended: 1, else 0. Damage is ERR_CORRUPT. A shim killed between
  * record and rename left a whole record: the rename is made up for. Call that only when no
  * shim lives for it. */

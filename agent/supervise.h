@@ -11,10 +11,10 @@
  * controller's answer. slot_run() can be called again right after SLOT_EXITED.
  *
  * Threads: a struct supervise never changes after it was opened, any thread may use it.
- * A struct slot has one owner at a time, who alone may call slot_next, slot_run, slot_wait and
- * slot_close; slot_deadline, slot_signal, slot_watch and slot_ask_status are for any thread, take a
- * short lock and never wait for the shim (a shim that does not listen: ERR_UNAVAILABLE). slot_fd()
- * is for poll or epoll, so slots may share a thread or have one each.
+ * A struct slot has one owner at a time, who alone may call slot_next, slot_run, slot_start,
+ * slot_wait and slot_close; slot_deadline, slot_signal, slot_watch and slot_ask_status are for any
+ * thread, take a short lock and never wait for the shim (a shim that does not listen:
+ * ERR_UNAVAILABLE). slot_fd() is for poll or epoll, so slots may share a thread or have one each.
  */
 #ifndef AGENT_SUPERVISE_H
 #define AGENT_SUPERVISE_H
@@ -113,6 +113,8 @@ const char *slot_name(const struct slot *slot);
 /* Readable: call slot_next(). It changes when a new shim is started (slot_run): -1 without one. */
 int slot_fd(const struct slot *slot);
 
+/* Starts the shim, if there is none, so that the first run need not wait for it. */
+int slot_start(struct slot *slot, struct error *err);
 /*
  * Sends the run to the shim and returns; that it could not be started is told by
  * SLOT_EXITED with SHIM_NOT_STARTED. ERR_CONFLICT: something runs here. ERR_INVALID: a limit of

@@ -79,9 +79,10 @@ enum wire_tag {
 	WIRE_RECORD,  /* an encoded struct shim_record */
 	WIRE_STEP,    /* enum shim_step */
 	WIRE_ERRNO,
-	WIRE_KIND,
+	WIRE_KIND,	/* of the message that this answers */
 	WIRE_UNWRITTEN, /* 1: the record is only in the shim's memory, the disk is full */
 	WIRE_RUNS,	/* how many this shim has started */
+	WIRE_LEAVING,	/* 1: the shim ends after this message; the next run needs another */
 	WIRE_DROPPED,	/* bytes of a service's output that found no room */
 };
 
