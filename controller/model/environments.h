@@ -24,8 +24,9 @@
 
 enum {
 	ENVIRONMENTS_MAX = 256,
-	ENVIRONMENT_HOSTS_MAX = 10000,
-	ENVIRONMENT_VERIFIED = 32, /* releases kept in `verified` */
+	ENVIRONMENT_HOSTS_MAX = 1000,
+	ENVIRONMENT_QUARANTINED = 256, /* newest kept; the release itself says so, too */
+	ENVIRONMENT_VERIFIED = 32,     /* releases kept in `verified` */
 };
 
 struct environment_apply {
@@ -52,10 +53,17 @@ struct environment *environment_create(struct world *w, const Sluice__V1__Enviro
 				       const Sluice__V1__Actor *actor);
 /* The hosts as agents are now: adds, marks those that leave, drops revoked ones. True: changed. */
 bool environment_refresh_hosts(struct world *w, struct environment *env);
+/* The same for one agent. */
+bool environment_join_host(struct world *w, struct environment *env, const struct agent *agent);
 Sluice__V1__EnvironmentHost *environment_host(const struct environment *env, const char *agent_id);
 /* Must this host be left: is its agent gone or revoked, or does it match no longer? */
 bool environment_host_leaves(struct world *w, const struct environment *env,
 			     const Sluice__V1__EnvironmentHost *host);
+/* Forgets hosts that have left: told to and done so, or revoked. */
+void environment_drop_left(struct world *w, struct environment *env);
+/* Agents that hosts keep from other work: counts them (+1) or no longer (-1). */
+void environment_claim_hosts(struct world *w, struct environment *env, int by);
+size_t environment_present_hosts(struct world *w, const struct environment *env);
 /* Sets a hold, unless there is one; actor NULL: the controller. */
 void environment_set_hold(struct world *w, struct environment *env, const Sluice__V1__Actor *actor,
 			  const char *reason);

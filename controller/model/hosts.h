@@ -4,7 +4,16 @@
 #ifndef MODEL_HOSTS_H
 #define MODEL_HOSTS_H
 
+#include "controller/model/promotion.h"
+#include "controller/model/releases.h"
 #include "controller/model/world.h"
+
+#define HOST_STATE(name) SLUICE__V1__ENVIRONMENT_HOST__STATE__##name
+
+enum {
+	HOST_SLOTS = 64,  /* taken from a report; more are not remembered */
+	HOST_TEXT = 1024, /* bytes of a host's reason */
+};
 
 /* Begins a step: state, attempt + 1, an order out. PREPARING, ACTIVATING or STOPPING. */
 void host_begin(struct world *w, struct environment *env, Sluice__V1__EnvironmentHost *host,
@@ -21,10 +30,17 @@ void host_send_order(struct world *w, struct environment *env,
 /* Takes what a report says; true: something of the host changed. */
 bool host_take_report(struct world *w, struct environment *env, Sluice__V1__EnvironmentHost *host,
 		      const Sluice__V1__HostReport *r);
+/* What a host that connects has installed; NULL: nothing of this environment. */
+void host_take_installed(struct world *w, struct environment *env,
+			 Sluice__V1__EnvironmentHost *host, const Sluice__V1__HostReport *r);
+/* To an agent that has something of an environment whose host it is no longer. */
+void host_order_removal(struct world *w, struct environment *env, struct agent *agent);
 struct agent *host_agent(struct world *w, const Sluice__V1__EnvironmentHost *host);
 bool host_reachable(struct world *w, const Sluice__V1__EnvironmentHost *host);
 /* Reachable, running something, healthy when last heard of, and not being changed. */
 bool host_serves(struct world *w, const Sluice__V1__EnvironmentHost *host);
+/* Did it fail to run the release (rather than to be reached or to unpack it)? */
+bool host_check_failed(const Sluice__V1__EnvironmentHost *host);
 bool host_has_slot(const Sluice__V1__EnvironmentHost *host, const char *release_id);
 /* Has a step in progress */
 bool host_is_busy(const Sluice__V1__EnvironmentHost *host);

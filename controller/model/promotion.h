@@ -21,7 +21,10 @@
 #include "controller/model/caller.h"
 #include "controller/model/world.h"
 
-enum { PROMOTION_GIVE_UP_MS = 24 * 3600 * 1000, PROMOTIONS_WAITING = 100 };
+#define PROMOTION_STATE(name) SLUICE__V1__PROMOTION__STATE__##name
+#define PROMOTION_CAUSE(name) SLUICE__V1__PROMOTION__CAUSE__##name
+
+enum { PROMOTION_GIVE_UP_MS = 24 * 3600 * 1000, PROMOTIONS_OPEN = 1000 };
 
 struct promote {
 	const struct caller *caller;

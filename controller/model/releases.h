@@ -11,6 +11,7 @@
 #include "controller/model/world.h"
 
 enum {
+	RELEASE_NAME = 16,
 	RELEASE_PARTS = 32,
 	RELEASE_EVALUATIONS = 512, /* kept on one release; the oldest goes first */
 	RELEASE_ANCESTORS = 1000,  /* artifacts looked at when parts are compared */
@@ -21,8 +22,8 @@ int release_make(struct world *w, struct job *job, struct error *err);
 /* Adds an evaluation (taken), in the place of one of the same artifact, set, evaluator and job. */
 void release_add_evaluation(struct world *w, struct release *r, Sluice__V1__Evaluation *e);
 bool release_is_quarantined(const struct release *r, const char *environment);
-/* "r57" */
-char *release_name(const struct release *r, char ret[16]);
+/* "r57"; "no release" for NULL */
+char *release_name(const struct release *r, char ret[RELEASE_NAME]);
 /* -1: a part's bytes are gone; names it. */
 int release_present(struct world *w, const struct release *r, struct error *err);
 

@@ -29,7 +29,8 @@
 enum {
 	ROLLOUT_RESTART_GRACE_MS =
 		30 * 1000, /* after a restart of the controller nobody is unreachable */
-	ROLLOUT_PROGRESS_MS = 10 * 60 * 1000, /* where the policy says nothing */
+	ROLLOUT_UNREACHABLE_MS = 10 * 60 * 1000, /* likewise */
+	ROLLOUT_PROGRESS_MS = 10 * 60 * 1000,	 /* where the policy says nothing */
 };
 
 /* Freezes plan and policy, takes the next phi, and begins. The plan is not empty. */
@@ -38,6 +39,14 @@ void rollout_begin(struct world *w, struct promotion *p);
 void rollout_step(struct world *w, struct environment *env);
 /* Drops what is under way on the hosts: each is what it runs now. */
 void rollout_end(struct world *w, struct environment *env);
+/* May this host be taken out of service now? one_at_least: also when no other is being changed. */
+bool rollout_may_change(struct world *w, const struct environment *env,
+			const Sluice__V1__EnvironmentHost *host, bool one_at_least);
+/* Does it count for max_unavailable? Not before it served or was planned for the first time. */
+bool rollout_counts(const struct environment *env, const Sluice__V1__EnvironmentHost *host);
+size_t rollout_max_unavailable(const struct environment *env, size_t n);
+/* How releases are deployed by the policy that holds now; never NULL. */
+const Sluice__V1__DeploySpec *environment_deploy(const struct environment *env);
 /* Is the release live and healthy on every host? */
 bool rollout_is_everywhere(struct world *w, const struct environment *env, const char *release_id);
 /* "2 of 3 hosts NEW; host-b is being checked"; on the heap. */
