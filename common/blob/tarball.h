@@ -13,6 +13,8 @@
  * written beneath a fresh 0700 directory; only files (0644 or 0755, by the owner's x bit),
  * directories (0755) and symlinks staying inside; the first bad entry refuses the whole and removes
  * everything; what is good becomes visible by one rename at the end.
+ * A foreign pax header's name in decomposed UTF-8 arrives composed (libarchive); ours are left as
+ * they are.
  *
  * Each object belongs to one thread at a time.
  */
@@ -39,6 +41,8 @@ struct tarball_source {
 	const char *path;
 	const char *const *paths;
 	size_t n_paths;
+	bool skip_missing; /* a listed path that is not there is left out (git lists deleted files)
+			    */
 };
 
 struct tarball_packer;
