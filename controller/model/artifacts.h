@@ -49,9 +49,9 @@ decide_fn artifacts_roots; /* req: unused */
 
 /* ---- for the rest of the model ---- */
 
-/* 1 and the row committed under this fence with this digest (a heap copy), 0, -1. */
-int artifact_of_fence(struct world *w, const struct attempt *a, const char *digest,
-		      Sluice__V1__Artifact **ret, struct error *err);
+/* 1 and the row committed under this fence as `name` with this digest (a heap copy), 0, -1. */
+int artifact_of_fence(struct world *w, const struct attempt *a, const char *name,
+		      const char *digest, Sluice__V1__Artifact **ret, struct error *err);
 /* The job's gates passed: its outputs with `publish` get the next version of their name. */
 void artifacts_publish(struct world *w, struct job *job);
 /* Metrics and inputs of the job into the rows of its outputs. */

@@ -57,10 +57,18 @@ decide_fn agent_session_closed;
 struct attempt *attempt_offer(struct world *w, struct job *job, struct agent *agent, uint64_t gpus);
 /* What the agent needs to run it. */
 Sluice__V1__Assignment *attempt_assignment(struct world *w, const struct attempt *a);
+/* The agent took it: OFFERED -> RUNNING, or RUNNING already; either way the countdown is full. */
+void attempt_accepted(struct world *w, struct attempt *a);
+void attempt_renewed(struct world *w, struct attempt *a);
+/* Its result is complete (logs, artifacts; the job's row has outputs and metrics). */
+void attempt_finished(struct world *w, struct attempt *a, const Sluice__V1__Exit *exit);
 /* RUNNING -> CANCELLING and a Stop; an Offer is withdrawn. */
 void attempt_stop(struct world *w, struct attempt *a, Sluice__V1__ExitReason as,
 		  const char *reason);
-/* Certainly dead, or its countdown ended. reason: EXIT_AGENT_LOST or EXIT_HOST_LOST. */
+void attempt_post_stop(struct world *w, struct agent *agent, uint64_t fence,
+		       Sluice__V1__ExitReason as, const char *reason, int64_t grace_ms);
+/* Certainly dead, or its countdown ended. reason: EXIT_AGENT_LOST or EXIT_HOST_LOST. A CANCELLING
+ * one is CANCELLED by it. */
 void attempt_lost(struct world *w, struct attempt *a, Sluice__V1__ExitReason reason,
 		  const char *text);
 void attempt_withdraw(struct world *w, struct attempt *a, const char *reason);

@@ -1,190 +1,374 @@
 /*
- * Why something in delivery waits: the sentences, from the same questions that the
- * decisions ask.
+ * Why a job waits, in one sentence with its numbers: each agent is asked by the same
+ * function that places, and the answer of those that come nearest is told. The
+ * same words refuse at submit what could never be placed.
  */
+#include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
-#include "base/buf.h"
-#include "controller/model/checks.h"
-#include "controller/model/delivery.h"
-#include "controller/model/environments.h"
-#include "controller/model/explain.h"
-#include "controller/model/hosts.h"
-#include "controller/model/promotion.h"
-#include "controller/model/releases.h"
-#include "controller/model/rollout.h"
-#include "controller/model/waits.h"
-#include "proto/message.h"
+#include "controller/model/place.h"
+#include "controller/model/private.h"
+#include "controller/model/queue.h"
 
-static char *why_not_yet(struct world *w, const struct environment *env, const struct release *r,
-			 const struct checks *checks)
+/* ---- what is needed, in words ---- */
+
+static void add_size(struct buf *out, uint64_t bytes)
 {
-	struct error err = { 0 };
-	char *wait = NULL;
+	char text[CLOCK_TEXT];
 
-	if (checks_run(w, env, r, checks, &wait, &err) != CHECK_NO)
-		return wait ? wait : xstrdup("starts now");
-	free(wait);
-	return xstrdup(err.text);
+	if (bytes && bytes % (UINT64_C(1) << 30) == 0)
+		buf_printf(out, "%" PRIu64 "G", bytes >> 30);
+	else
+		buf_puts(out, size_format(bytes, text));
 }
 
-static char *describe_pause(struct world *w, const struct promotion *p)
+static void add_cpus(struct buf *out, uint32_t milli)
 {
-	char left[CLOCK_TEXT];
-	int64_t ms = p->row->paused_ms + PROMOTION_GIVE_UP_MS - w->now.wall_ms;
-
-	return xprintf(
-		"paused: %s; promote it again, or: sluice rollback %s; in %s it counts as failed",
-		p->row->outcome, p->row->environment, duration_format(MAX(ms, 0), left));
+	if (milli % 1000 == 0)
+		buf_printf(out, "%u", milli / 1000);
+	else
+		buf_printf(out, "%.3g", milli / 1000.0);
 }
 
-char *promotion_waits_for(struct world *w, const struct promotion *p)
+/* " in zone=a", " with env=staging gpu=a100", " among the hosts of staging", or nothing. */
+static void add_where(struct buf *out, const struct needs *n)
 {
-	const struct checks checks = {
-		.expect_live = p->row->expect_live,
-		.override = p->row->override ? p->row->reason : "",
-	};
+	const Sluice__V1__Resources *r = n->resources;
 
-	switch (p->row->state) {
-	case PROMOTION_STATE(WAITING):
-		return why_not_yet(w, p->environment, p->release, &checks);
-	case PROMOTION_STATE(ROLLING_OUT):
-		return rollout_describe(w, p->environment);
-	case PROMOTION_STATE(VERIFYING):
-		return p->verify ? xprintf("run %u verifies it: %u of %u steps done",
-					   p->verify->row->number, p->verify->row->jobs_done,
-					   p->verify->row->jobs)
-				 : xstrdup("is being verified");
-	case PROMOTION_STATE(PAUSED):
-		return describe_pause(w, p);
+	if (n->environment) {
+		buf_printf(out, " among the hosts of %s", n->environment);
+		return;
+	}
+	if (!r->n_agents)
+		return;
+	buf_puts(out, strcmp(r->agents[0]->name, "zone") == 0 ? " in " : " with ");
+	labels_format(r->agents, r->n_agents, out);
+}
+
+/* What is short, as the reason says: "4 GPUs of >= 40G", "32 CPUs", "256G of memory". */
+static void add_wanted(struct buf *out, const Sluice__V1__Resources *r, enum misfit m)
+{
+	switch (m) {
+	case MISFIT_GPUS_EVER:
+	case MISFIT_GPUS:
+		buf_printf(out, "%u GPU%s", r->gpu, r->gpu == 1 ? "" : "s");
+		if (!r->gpu_memory)
+			break;
+		buf_puts(out, " of >= ");
+		add_size(out, r->gpu_memory);
+		break;
+	case MISFIT_CPU_EVER:
+	case MISFIT_CPU:
+		add_cpus(out, r->cpu_milli);
+		buf_printf(out, " CPU%s", r->cpu_milli == 1000 ? "" : "s");
+		break;
+	case MISFIT_MEMORY_EVER:
+	case MISFIT_MEMORY:
+		add_size(out, r->memory);
+		buf_puts(out, " of memory");
+		break;
+	case MISFIT_DISK:
+		add_size(out, r->disk);
+		buf_puts(out, " of disk");
+		break;
 	default:
-		return NULL;
+		buf_puts(out, "a free slot");
 	}
 }
 
-/* ---- waits ---- */
+/* How much of that a host has when `used` is in use. */
+static uint64_t have(const struct agent *agent, const Sluice__V1__Resources *r,
+		     const struct room *used, enum misfit m)
+{
+	const Sluice__V1__HostFacts *host = agent->row->host;
 
-struct telling {
-	struct world *w;
-	delivery_wait_fn *add;
-	void *arg;
+	if (!host)
+		return 0;
+	switch (m) {
+	case MISFIT_GPUS_EVER:
+	case MISFIT_GPUS:
+		return (uint64_t)__builtin_popcountll(gpus_of_size(agent, r->gpu_memory) &
+						      ~used->gpus);
+	case MISFIT_CPU_EVER:
+	case MISFIT_CPU:
+		return host->cpu_milli - MIN(host->cpu_milli, used->cpu_milli);
+	case MISFIT_MEMORY_EVER:
+	case MISFIT_MEMORY:
+		return host->memory - MIN(host->memory, used->memory);
+	case MISFIT_DISK:
+		return host->disk_free;
+	default:
+		return host->slots - MIN(host->slots, used->slots);
+	}
+}
+
+static void add_have(struct buf *out, uint64_t amount, enum misfit m)
+{
+	if (m == MISFIT_CPU || m == MISFIT_CPU_EVER)
+		add_cpus(out, (uint32_t)amount);
+	else if (m == MISFIT_MEMORY || m == MISFIT_MEMORY_EVER || m == MISFIT_DISK)
+		add_size(out, amount);
+	else
+		buf_printf(out, "%" PRIu64, amount);
+}
+
+/* ---- who was asked, and what they said ---- */
+
+struct survey {
+	uint32_t agents, matching, able, draining, disconnected;
+	bool reserved;		     /* matching ones that environments keep for themselves */
+	const struct agent *largest; /* of those that never can: has most of what is short */
+	enum misfit short_of;
+	uint64_t most;
+	const struct agent *nearest; /* of those that could: fits after the fewest ends */
+	enum misfit nearest_misfit;
+	uint32_t ends;
+	uint32_t ends_run; /* the run whose end is the last of these */
+	struct room after;
+	const struct agent *fits;
 };
 
-static void tell(const struct telling *t, const struct release *r, const struct environment *env,
-		 int64_t since_ms, const char *sentence)
+static void survey_never(struct survey *s, const struct needs *n, const struct agent *agent,
+			 enum misfit m)
 {
-	char name[RELEASE_NAME];
-	cleanup(freep) char *subject =
-		r ? xprintf("%s -> %s", release_name(r, name), env->row->name)
-		  : xstrdup(env->row->name);
-	Sluice__V1__Wait *wait = wait_new(subject, since_ms, "%s", sentence);
+	static const struct room idle;
+	uint64_t amount;
 
-	if (r) {
-		message_set_string(&wait->run_id, r->row->run_id);
-		wait->run_number = r->row->run_number;
+	if (m == MISFIT_ENVIRONMENT) {
+		s->reserved = true;
+		return;
 	}
-	t->add(t->arg, wait);
-}
-
-static void tell_promotion(const struct telling *t, const struct promotion *p)
-{
-	cleanup(freep) char *sentence = promotion_waits_for(t->w, p);
-
-	if (sentence)
-		tell(t, p->release, p->environment,
-		     p->row->started_ms ? p->row->started_ms : p->row->created_ms, sentence);
-}
-
-static char *describe_hold(const struct environment *env)
-{
-	const Sluice__V1__Hold *hold = env->row->hold;
-	char at[CLOCK_TEXT];
-
-	return xprintf("%s is held by %s since %s (%s); lift it: sluice env unhold %s",
-		       env->row->name, hold->actor, clock_format(hold->since_ms, at), hold->reason,
-		       env->row->name);
-}
-
-static void tell_auto(const struct telling *t, const struct environment *env)
-{
-	const struct checks checks = { .expect_live = "", .override = "" };
-	const struct release *r =
-		env->row->waiting[0] ? world_release(t->w, env->row->waiting, NULL) : NULL;
-	cleanup(freep) char *sentence = NULL;
-
-	if (!r)
+	/* the last thing that is short tells most: who lacks only GPUs comes nearer than who lacks
+	 * CPUs */
+	amount = have(agent, n->resources, &idle, m);
+	if (s->largest && (m < s->short_of || (m == s->short_of && amount <= s->most)))
 		return;
-	if (!env->row->spec->auto_newest)
-		sentence =
-			xprintf("nothing is promoted to %s by itself any more; promote it by hand",
-				env->row->name);
-	else if (env->row->hold)
-		sentence = describe_hold(env);
-	else
-		sentence = why_not_yet(t->w, env, r, &checks);
-	tell(t, r, env, env->row->hold ? env->row->hold->since_ms : r->row->created_ms, sentence);
+	s->largest = agent;
+	s->short_of = m;
+	s->most = amount;
 }
 
-/* `auto` will want what is being promoted to the environment before. */
-static void tell_coming(const struct telling *t, const struct environment *env)
+static void leave(struct room *used, const struct attempt *a)
 {
-	const char *after = env->row->spec->after;
-	const struct environment *before = after[0] ? world_environment(t->w, after, NULL) : NULL;
-	const struct promotion *p = before ? before->promotion : NULL;
-	cleanup(freep) char *sentence = NULL;
+	struct needs n = needs_of_job(a->job);
 
-	if (!p || promotion_is_rollback(p) || !env->row->spec->auto_newest || env->row->hold ||
-	    env->row->waiting[0])
-		return;
-	sentence = xprintf("waits for verification in %s", after);
-	tell(t, p->release, env, p->row->created_ms, sentence);
+	used->slots--;
+	used->cpu_milli -= n.resources->cpu_milli;
+	used->memory -= n.resources->memory;
+	for (size_t i = 0; i < a->row->n_gpus; i++)
+		if (a->row->gpus[i] < 64)
+			used->gpus &= ~(UINT64_C(1) << a->row->gpus[i]);
 }
 
-static void tell_hosts(const struct telling *t, const struct environment *env)
+/* Attempts end oldest first, as far as anyone can tell. */
+static void survey_busy(struct survey *s, const struct needs *n, const struct agent *agent,
+			enum misfit m)
 {
-	if (env->promotion && env->promotion->row->state == PROMOTION_STATE(ROLLING_OUT))
-		return;
-	for (size_t i = 0; i < env->row->n_hosts; i++) {
-		const Sluice__V1__EnvironmentHost *host = env->row->hosts[i];
-		cleanup(freep) char *sentence = NULL;
+	struct room used = agent_used(agent);
+	uint32_t ends = 0, run = 0;
+	const struct attempt *a;
+	uint64_t gpus;
 
-		if (host->state == HOST_STATE(NEW) || !env->row->live[0])
+	list_each(a, &agent->attempts, of_agent) {
+		if (fit_room(n, agent, &used, &gpus) == FITS)
+			break;
+		leave(&used, a);
+		run = a->row->run_number;
+		ends++;
+	}
+	if (s->nearest && ends >= s->ends)
+		return;
+	s->nearest = agent;
+	s->nearest_misfit = m;
+	s->ends = ends;
+	s->ends_run = run;
+	s->after = used;
+}
+
+static void survey(struct world *w, const struct needs *n, const struct queue *q, struct survey *s)
+{
+	struct agent *agent, *next;
+
+	HASH_ITER(by_name, w->agents_by_name, agent, next) {
+		enum misfit m;
+		uint64_t gpus;
+
+		if (agent->row->state == SLUICE__V1__AGENT__STATE__REVOKED)
 			continue;
-		sentence = xprintf(
-			"host '%s' does not run what is live yet: it is %s%s%s", host->agent_name,
-			host_reachable(t->w, host) ? host_state_name(host->state) : "unreachable",
-			host->text[0] ? ", " : "", host->text);
-		tell(t, NULL, env, host->changed_ms, sentence);
+		s->agents++;
+		m = q ? fit(w, q, agent, &gpus) : fit_idle(w, n, agent);
+		s->matching += m != MISFIT_LABELS;
+		s->able += m == FITS || m >= MISFIT_DRAINING;
+		s->draining += m == MISFIT_DRAINING;
+		s->disconnected += m == MISFIT_DISCONNECTED;
+		if (m == FITS)
+			s->fits = agent;
+		else if (m >= MISFIT_PASSED_OVER)
+			survey_busy(s, n, agent, m);
+		else if (m != MISFIT_LABELS && m < MISFIT_DRAINING)
+			survey_never(s, n, agent, m);
 	}
 }
 
-void environment_tell_waits(struct world *w, const struct environment *env, delivery_wait_fn *add,
-			    void *arg)
+/* ---- sentences ---- */
+
+/* Nobody could, however long it waited. */
+static void say_never(const struct survey *s, const struct needs *n, struct buf *out)
 {
-	const struct telling t = { w, add, arg };
-	const struct promotion *p;
-
-	if (env->row->degraded) {
-		cleanup(freep) char *sentence =
-			xprintf("degraded, a person is needed: %s", env->row->degraded_reason);
-
-		tell(&t, NULL, env, env->row->live_since_ms, sentence);
+	if (!s->matching && n->environment) {
+		buf_printf(out, "the environment %s has no host that can take it", n->environment);
+	} else if (!s->matching) {
+		buf_puts(out, "no agent carries ");
+		labels_format(n->resources->agents, n->resources->n_agents, out);
+	} else if (s->largest) {
+		buf_puts(out, "needs ");
+		add_wanted(out, n->resources, s->short_of);
+		buf_puts(out, "; no agent");
+		add_where(out, n);
+		buf_puts(out, " has more than ");
+		add_have(out, s->most, s->short_of);
+		buf_printf(out, " (%s)", s->largest->row->name);
+	} else {
+		buf_puts(out, "every agent");
+		add_where(out, n);
+		buf_puts(out, " is the host of an environment, which takes no other jobs");
 	}
-	if (env->promotion)
-		tell_promotion(&t, env->promotion);
-	list_each(p, &env->waiting, queued)
-		tell_promotion(&t, p);
-	tell_auto(&t, env);
-	tell_coming(&t, env);
-	tell_hosts(&t, env);
 }
 
-void delivery_waits(struct world *w, delivery_wait_fn *add, void *arg)
+static void say_absent(const struct survey *s, const struct needs *n, struct buf *out)
 {
-	struct environment **all;
-	size_t n = environments_in_order(w, &all);
+	const char *what = s->draining == s->able	? "draining"
+			   : s->disconnected == s->able ? "not connected"
+							: "draining or not connected";
 
-	for (size_t i = 0; i < n; i++)
-		environment_tell_waits(w, all[i], add, arg);
-	free(all);
+	if (s->able == 1)
+		buf_puts(out, "the only agent");
+	else
+		buf_printf(out, "all %u agents", s->able);
+	add_where(out, n);
+	buf_printf(out, " that can take it %s %s", s->able == 1 ? "is" : "are", what);
+}
+
+static void say_busy(struct world *w, const struct survey *s, const struct needs *n,
+		     const struct queue *q, struct buf *out)
+{
+	struct room used = agent_used(s->nearest);
+	const struct pass_over *p = queue_passes(q, s->nearest);
+	enum misfit m = s->nearest_misfit;
+	char time[CLOCK_TEXT];
+
+	if (m == MISFIT_PASSED_OVER && p) {
+		buf_printf(
+			out, "%s declined it: %s; it is asked again in %s", s->nearest->row->name,
+			p->reason,
+			duration_format(MAX(INT64_C(0), p->timer.due_ms - w->now.boot_ms), time));
+		return;
+	}
+	buf_puts(out, "needs ");
+	add_wanted(out, n->resources, m);
+	add_where(out, n);
+	buf_printf(out, "; %s has ", s->nearest->row->name);
+	add_have(out, have(s->nearest, n->resources, &used, m), m);
+	buf_puts(out, m == MISFIT_DISK ? "" : " free");
+	if (!s->ends || m == MISFIT_DISK)
+		return;
+	buf_puts(out, ", ");
+	add_have(out, have(s->nearest, n->resources, &s->after, m), m);
+	buf_printf(out, " after #%u", s->ends_run);
+}
+
+static void say(struct world *w, const struct survey *s, const struct needs *n,
+		const struct queue *q, struct buf *out)
+{
+	if (!s->agents)
+		buf_puts(out, "no agent is enrolled yet");
+	else if (s->fits)
+		buf_printf(out, "%s takes it next", s->fits->row->name);
+	else if (s->nearest)
+		say_busy(w, s, n, q, out);
+	else if (s->able)
+		say_absent(s, n, out);
+	else
+		say_never(s, n, out);
+}
+
+void place_explain(struct world *w, const struct job *job, struct buf *out)
+{
+	const struct queue *q = job->queue;
+	struct survey s = { 0 };
+	struct needs n;
+
+	if (!q)
+		return;
+	n = needs_of_queue(q);
+	survey(w, &n, q, &s);
+	say(w, &s, &n, q, out);
+}
+
+/* ---- at submit ---- */
+
+static bool same_needs(const Sluice__V1__Resources *a, const Sluice__V1__Resources *b)
+{
+	cleanup(buf_release) struct buf x = { 0 }, y = { 0 };
+
+	message_pack_buf(a, &x);
+	message_pack_buf(b, &y);
+	return x.len == y.len && memcmp(buf_str(&x), buf_str(&y), x.len) == 0;
+}
+
+int place_possible(struct world *w, const Sluice__V1__Pipeline *p, bool *ret_nobody,
+		   struct error *err)
+{
+	const Sluice__V1__Resources *before = NULL;
+
+	*ret_nobody = false;
+	for (size_t i = 0; i < p->n_jobs; i++) {
+		struct needs n = { .resources = p->jobs[i]->resources };
+		cleanup(buf_release) struct buf why = { 0 };
+		struct survey s = { 0 };
+
+		if (!n.resources || (before && same_needs(before, n.resources)))
+			continue;
+		before = n.resources;
+		survey(w, &n, NULL, &s);
+		*ret_nobody = !s.agents;
+		if (!s.agents || s.able)
+			continue;
+		say_never(&s, &n, &why);
+		return error_id(err, "E0510", "job '%s' cannot be placed: %s", p->jobs[i]->name,
+				buf_str(&why));
+	}
+	if (!before)
+		*ret_nobody = !w->agents_by_id;
+	return 0;
+}
+
+/* ---- the queue as a whole ---- */
+
+static int by_order(const void *a, const void *b)
+{
+	const struct job *x = *(struct job *const *)a, *y = *(struct job *const *)b;
+
+	return job_before(x, y) ? -1 : job_before(y, x);
+}
+
+size_t place_queued(struct world *w, struct job **ret, size_t max, size_t *ret_total)
+{
+	cleanup(freep) struct job **all = NULL;
+	struct queue *q;
+	size_t n = 0, total = 0;
+
+	list_each(q, &queues_of(w)->filled, link) {
+		all = xreallocarray(all, n + MIN(q->n, max) + 1, sizeof(struct job *));
+		n += queue_first(q, all + n, max);
+		total += q->n;
+	}
+	if (n)
+		qsort(all, n, sizeof(struct job *), by_order);
+	n = MIN(n, max);
+	if (n)
+		memcpy(ret, all, n * sizeof(struct job *));
+	*ret_total = total;
+	return n;
 }

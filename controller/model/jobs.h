@@ -14,21 +14,32 @@
 
 #include "controller/model/world.h"
 
-/* Links each job of a run to its dependents; at creation and at load. Names in `needs` exist. */
-void jobs_link(struct run *run);
-/* After creation: queues those that wait for nothing, skips those that never can start. */
-void jobs_begin(struct world *w, struct run *run);
-/* After load: back into its queue, or its back-off, or its decision. */
-void job_resume(struct world *w, struct job *job);
+/* How often a lost job is run again when the file says nothing of `retry`. */
+enum { JOB_LOST_RERUNS = 2 };
 
-/* What ended an attempt, of a job whose current attempt it is. Decides: success (metrics, outputs,
- * gates, publication, release), another attempt, or the end. `exit` is copied. */
-void job_attempt_ended(struct world *w, struct job *job, const Sluice__V1__Exit *exit);
-/* An offer came to nothing (withdrawn, declined): queued again at once, with its old place in the
- * queue. */
+/* Do the `needs` of each job name others of the run that come before it? E0603. */
+int jobs_link_check(const struct run *run, struct error *err);
+/* Links each job of a run to its dependents and counts what it waits for; at creation and at load.
+ */
+void jobs_link(struct run *run);
+/* After creation and jobs_link(): queues those that wait for nothing. */
+void jobs_begin(struct world *w, struct run *run);
+/* After load: back into its queue or its back-off. E0603 when its state and its attempt disagree.
+ */
+int job_resume(struct world *w, struct job *job, struct error *err);
+
+/* QUEUED -> ACTIVE, with this attempt. */
+void job_offered(struct world *w, struct job *job, const struct attempt *a);
+/* An offer came to nothing (withdrawn, declined): queued again, in its old place. */
 void job_offer_ended(struct world *w, struct job *job);
-/* A job without an attempt ends; one with an attempt is asked to stop. */
+/* Its attempt is terminal and no longer its attempt. Decides: success (outputs and metrics are in
+ * the row; gates, publication, release), another attempt, or the end. `exit` is copied. */
+void job_attempt_ended(struct world *w, struct job *job, const Sluice__V1__Exit *exit);
+/* What waits ends now; what has an attempt is asked to stop. Done already: nothing. The run's
+ * `cancelling` is set before. */
 void job_cancel(struct world *w, struct job *job, const char *reason);
+/* An attempt that ends by this cause now: how many are counted, of how many. */
+uint32_t job_retry_limit(const struct job *job, Sluice__V1__ExitReason reason);
 
 bool job_is_done(const struct job *job);
 const char *job_state_name(Sluice__V1__JobState state);	     /* "queued" */

@@ -21,9 +21,11 @@ enum { PASS_OVER_MS = 60 * 1000 };
 void queue_add(struct world *w, struct job *job); /* QUEUED and no back-off */
 void queue_remove(struct world *w, struct job *job);
 void queues_release(struct world *w);
-/* This agent is passed over for this job for a while. */
-void place_declined(struct world *w, struct job *job, struct agent *agent);
-void place_forget(struct job *job); /* what it was passed over by */
+/* This agent may hold more than before, or other jobs: connected, a slot or memory came free,
+ * labels, n_environments, services changed. place() looks at it again. */
+void place_agent(struct world *w, struct agent *agent);
+/* Jobs with this job's needs pass this agent over for a while. */
+void place_declined(struct world *w, struct job *job, struct agent *agent, const char *reason);
 /* What an open attempt holds of its agent; and gives back. */
 void place_hold(struct agent *agent, const struct attempt *a);
 void place_release(struct world *w, struct agent *agent, const struct attempt *a);

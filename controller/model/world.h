@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <uthash.h>
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/id.h"
@@ -35,7 +36,8 @@
 
 struct world;
 
-/* A decision: a pure function of the world, the time and a request. 0, or -1 with *err and nothing changed. */
+/* A decision: a pure function of the world, the time and a request. 0, or -1 with *err and nothing
+ * changed. */
 typedef int decide_fn(struct world *w, struct now now, const void *req, void *reply,
 		      struct error *err);
 
@@ -59,18 +61,18 @@ struct world_source {
 /* The head of every entity. */
 struct entity {
 	enum row_kind kind;
-	ProtobufCMessage *message;	/* owned; the typed `row` beside it is the same pointer */
-	struct list touched;		/* in world.touched while its row must be written */
-	bool gone;			/* its row must be deleted */
+	ProtobufCMessage *message; /* owned; the typed `row` beside it is the same pointer */
+	struct list touched;	   /* in world.touched while its row must be written */
+	bool gone;		   /* its row must be deleted */
 };
 
 struct run {
 	struct entity entity;
 	Sluice__V1__Run *row;
 	UT_hash_handle by_id, by_number;
-	struct job **jobs;		/* in the pipeline's order */
+	struct job **jobs; /* in the pipeline's order */
 	size_t n_jobs;
-	Sluice__V1__Pipeline *pipeline;	/* owned; NULL for a VERIFY run */
+	Sluice__V1__Pipeline *pipeline; /* owned; NULL for a VERIFY run */
 	struct promotion *promotion;	/* of a VERIFY run */
 	uint32_t open_jobs;
 };
@@ -80,13 +82,13 @@ struct job {
 	Sluice__V1__Job *row;
 	UT_hash_handle by_id;
 	struct run *run;
-	struct attempt *attempt;	/* the current one, or NULL */
-	struct job **dependents;	/* jobs that wait for this one */
+	struct attempt *attempt; /* the current one, or NULL */
+	struct job **dependents; /* jobs that wait for this one */
 	size_t n_dependents;
-	struct list queued;		/* in the queue of its needs (place.c) */
-	void *queue;			/* that queue, or NULL */
-	struct timer timer;		/* back-off */
-	struct list passed_over;	/* agents that declined it lately (place.c) */
+	void *queue;	    /* of its needs (queue.c), or NULL */
+	size_t queue_place; /* in that heap, from 1; 0: in none */
+	const char *notes;  /* digest of release notes, during delivery_job_succeeded() only */
+	struct timer timer; /* back-off */
 };
 
 struct attempt {
@@ -95,9 +97,9 @@ struct attempt {
 	UT_hash_handle by_fence;
 	struct job *job;
 	struct agent *agent;
-	struct list of_agent;		/* in agent.attempts */
-	struct timer lease;		/* T_c, on the boot clock */
-	struct timer suspicion;		/* 30 s */
+	struct list of_agent;	/* in agent.attempts */
+	struct timer lease;	/* T_c, on the boot clock */
+	struct timer suspicion; /* 30 s */
 	int64_t renewed_boot_ms;
 };
 
@@ -105,31 +107,36 @@ struct agent {
 	struct entity entity;
 	Sluice__V1__Agent *row;
 	UT_hash_handle by_id, by_name;
-	uint64_t session;		/* 0: not connected; else the handle that effects name */
+	uint64_t session; /* 0: not connected; else the handle that effects name */
 	uint64_t last_seq;
-	struct list attempts;		/* open ones, oldest first */
+	struct list attempts; /* open ones, oldest first */
 	/* what open attempts and services hold of the host */
 	uint32_t used_slots, used_cpu_milli;
 	uint64_t used_memory;
-	uint64_t used_gpus;		/* bit per index */
-	uint32_t n_environments;	/* whose host it is and which are not `shared` */
-	struct timer silence;
+	uint64_t used_gpus;	  /* bit per index */
+	uint32_t n_environments;  /* whose host it is and which are not `shared` */
+	bool leaving;		  /* said Goodbye: takes nothing more in this session */
+	struct list changed;	  /* in world.changed while place() must look at it again */
+	Sluice__V1__Offer *offer; /* being filled by place() */
+	size_t offer_size;	  /* bytes */
 };
 
 struct release {
 	struct entity entity;
 	Sluice__V1__Release *row;
 	UT_hash_handle by_id, by_number;
-	uint32_t uses;			/* environments, promotions, hosts and open runs that name it */
+	uint32_t uses;	  /* environments, promotions, hosts and open runs that name it */
+	struct list idle; /* in world.idle while nobody uses it */
 };
 
 struct environment {
 	struct entity entity;
 	Sluice__V1__Environment *row;
 	UT_hash_handle by_name;
-	struct promotion *promotion;	/* in progress, or NULL */
-	struct list waiting;		/* promotions that wait, oldest first (promotion.queued) */
-	struct timer timer;		/* the next due time of the rollout */
+	struct promotion *promotion; /* in progress, or NULL */
+	struct list waiting;	     /* promotions that wait, oldest first (promotion.queued) */
+	struct timer timer;	     /* the next due time of the rollout */
+	int64_t resumed_ms;	     /* wall: when this controller loaded it (rollout.h) */
 };
 
 struct promotion {
@@ -138,8 +145,8 @@ struct promotion {
 	UT_hash_handle by_id;
 	struct environment *environment;
 	struct release *release, *from;
-	struct run *verify;		/* its VERIFY run while open */
-	struct list queued;		/* in environment.waiting */
+	struct run *verify; /* its VERIFY run while open */
+	struct list queued; /* in environment.waiting */
 };
 
 struct enrol_token {
@@ -162,26 +169,30 @@ struct published {
 
 /* What happens after the commit and can be derived again from the world. */
 enum effect_kind {
-	EFFECT_POST,		/* message to the agent's session */
-	EFFECT_CLOSE,		/* end the session, with err's text as the reason */
-	EFFECT_LOG_CLOSED	/* an attempt is terminal: its log ends here; readers stop */
+	EFFECT_POST,	  /* message to the agent's session */
+	EFFECT_CLOSE,	  /* end the session, with err's text as the reason */
+	EFFECT_LOG_CLOSED /* an attempt is terminal: its log ends here; readers stop */
 };
 
 struct effect {
 	struct list link;
 	enum effect_kind kind;
 	uint64_t session;
-	Sluice__V1__ControllerMessage *message;	/* owned */
-	uint64_t fence;
+	Sluice__V1__ControllerMessage *message; /* owned */
 	struct error error;
+	/* of EFFECT_LOG_CLOSED: whose log, and where each stream ends (what is durable there may be
+	 * more) */
+	char run_id[ID_SIZE];
+	uint64_t fence;
+	uint64_t log_end[3];
 };
 
 struct world {
 	struct entity controller;
-	Sluice__V1__ControllerRow *counters;	/* controller.message */
+	Sluice__V1__ControllerRow *counters; /* controller.message */
 	struct world_source source;
-	struct now now;				/* of the decision in progress */
-	uint64_t random[4];			/* xoshiro256**; for ids */
+	struct now now;	    /* of the decision in progress */
+	uint64_t random[4]; /* xoshiro256**; for ids */
 	struct run *runs_by_id, *runs_by_number;
 	struct job *jobs;
 	struct attempt *attempts;
@@ -193,11 +204,16 @@ struct world {
 	struct token *tokens_by_hash, *tokens_by_id;
 	struct published *published;
 	struct timers timers;
-	struct list touched;			/* entities whose rows must be written */
-	struct list pending;			/* rows made in this transaction that are not entities (record.c) */
+	struct list touched; /* entities whose rows must be written */
+	struct list pending; /* rows made in this transaction that are not entities (record.c) */
+	void *pending_by_id, *pending_by_child;
 	struct list events, effects;
-	void *queues;				/* place.c: jobs by what they need */
-	bool place_wanted;			/* something changed that may let a job start */
+	struct buf packed;   /* the body of the row that world_changes() puts */
+	struct list idle;    /* releases that nobody uses: gone at the next commit */
+	struct list changed; /* agents that place() must look at */
+	void *queues;	     /* queue.c: jobs by what they need */
+	uint32_t jobs_queued, jobs_active;
+	bool place_wanted; /* something changed that may let a job start */
 };
 
 /* ---- for the engine (and the simulation): load, run, write, forget ---- */
@@ -206,8 +222,8 @@ struct world *world_new(const struct world_source *source, uint64_t seed);
 void world_free(struct world *w);
 /* One open row at start; kinds in the order of enum row_kind. The message becomes the world's. */
 int world_load(struct world *w, enum row_kind kind, ProtobufCMessage *message, struct error *err);
-/* After the last world_load(), as a decision: links everything, ctl_epoch + 1, every countdown at its full T_c,
- * nobody connected. `req` is NULL or the cluster's name (first start). */
+/* After the last world_load(), as a decision: links everything, ctl_epoch + 1, every countdown at
+ * its full T_c, nobody connected. `req` is NULL or the cluster's name (first start). */
 decide_fn world_start;
 /* Runs what is due. */
 decide_fn world_tick;
@@ -216,15 +232,15 @@ struct now world_due(const struct world *w);
 /* Starts what can start now; the engine calls it once after all decisions of a transaction. */
 void world_place(struct world *w, struct now now);
 
-bool world_changed(const struct world *w);	/* is there anything to write? */
+bool world_changed(const struct world *w); /* is there anything to write? */
 /* Each changed row once, in no particular order. The row's bytes live until the next call. */
 int world_changes(struct world *w, int (*put)(void *arg, const struct row *row, struct error *err),
 		  void *arg, struct error *err);
 /* Takes the first event off, NULL when none is left. seq and time are set, the hashes are not. */
 Sluice__V1__Event *world_take_event(struct world *w);
-struct effect *world_take_effect(struct world *w);	/* effect_free() it */
+struct effect *world_take_effect(struct world *w); /* effect_free() it */
 void effect_free(struct effect *e);
-void world_committed(struct world *w);		/* forgets touches, drops what is closed */
+void world_committed(struct world *w); /* forgets touches, drops what is closed */
 
 /* ---- for decisions ---- */
 
@@ -242,7 +258,8 @@ void event_of_environment(Sluice__V1__Event *e, const struct environment *env);
 void event_of_promotion(Sluice__V1__Event *e, const struct promotion *p);
 /* To a connected agent after the commit; takes the message; drops it when nobody is connected. */
 void world_post(struct world *w, struct agent *agent, Sluice__V1__ControllerMessage *message);
-void world_close_session(struct world *w, struct agent *agent, enum error_code code, const char *reason);
+void world_close_session(struct world *w, struct agent *agent, enum error_code code,
+			 const char *reason);
 
 /* Rows that are not kept in memory: artifacts, verdicts, run specs, requests, history.
  * world_record() takes the message; a later world_fetch() sees it at once. */
@@ -253,8 +270,8 @@ int world_fetch(struct world *w, enum row_kind kind, const char *id, ProtobufCMe
 int world_fetch_child(struct world *w, enum row_kind kind, const char *parent, const char *key,
 		      ProtobufCMessage **ret, struct error *err);
 
-/* By what people write: a number, "r57", "318", an id, a name. NULL with ERR_NOT_FOUND that names it.
- * A run or release that is closed is not here: handlers read those from the store. */
+/* By what people write: a number, "r57", "318", an id, a name. NULL with ERR_NOT_FOUND that names
+ * it. A run or release that is closed is not here: handlers read those from the store. */
 struct run *world_run(struct world *w, const char *text, struct error *err);
 struct job *world_job(struct world *w, const char *id);
 struct attempt *world_attempt(struct world *w, uint64_t fence);
@@ -264,7 +281,7 @@ struct environment *world_environment(struct world *w, const char *name, struct 
 struct promotion *world_promotion(struct world *w, const char *id);
 /* Loads a release that is not in memory from the source, too. */
 struct release *world_release(struct world *w, const char *text, struct error *err);
-struct release *world_release_ref(struct release *r);	/* +1 use */
+struct release *world_release_ref(struct release *r); /* +1 use */
 void world_release_unref(struct world *w, struct release *r);
 
 /* New entities: entered into the indexes and touched; the row becomes the entity's. */
@@ -278,10 +295,12 @@ struct environment *world_add_environment(struct world *w, Sluice__V1__Environme
 struct promotion *world_add_promotion(struct world *w, struct environment *env,
 				      struct release *release, Sluice__V1__Promotion *row);
 
-/* A request that was answered before: 1 and the id of what it made; 0: new, and world_answered() must follow. */
-int world_asked(struct world *w, const char *request_id, const char *method, char ret_subject[ID_SIZE],
-		struct error *err);
-void world_answered(struct world *w, const char *request_id, const char *method, const char *subject);
+/* A request that was answered before: 1 and the id of what it made; 0: new, and world_answered()
+ * must follow. */
+int world_asked(struct world *w, const char *request_id, const char *method,
+		char ret_subject[ID_SIZE], struct error *err);
+void world_answered(struct world *w, const char *request_id, const char *method,
+		    const char *subject);
 
 /* Do an agent's labels (and name, as `agent=NAME`) carry all of these? */
 bool agent_matches(const struct agent *agent, Sluice__V1__Variable *const *labels, size_t n);
