@@ -89,6 +89,7 @@ Test(service, a_crash_loop_ends_with_a_record)
 Test(service, a_program_that_is_not_there_is_tried_again)
 {
 	cleanup(freep) char *program = path_join(bench.dir, "program");
+	cleanup(freep) char *out = NULL;
 	const char *argv[] = { program, NULL };
 	struct supervise_spec spec = a_service(NULL);
 	struct slot_event event;
@@ -99,11 +100,13 @@ Test(service, a_program_that_is_not_there_is_tried_again)
 	event = await(bench.slot, SLOT_RESTARTED);
 	cr_expect_eq(event.record.reason, SHIM_NOT_STARTED);
 	cr_expect_eq(event.record.step, STEP_EXEC);
-	cr_assert_eq(file_write_atomic(program, "#!/bin/sh\necho $$ here\nexec sleep 600\n", 37,
+	cr_assert_eq(file_write_atomic(program, "#!/bin/sh\necho here\nexec sleep 600\n", 35,
 				       0755, &err),
 		     0);
 	cr_assert_eq(slot_watch(bench.slot, 3, 0, &err), 0);
 	await(bench.slot, SLOT_GROWN);
+	out = output_of(&bench, "svc.production", NULL);
+	cr_expect_str_eq(out, "here\n");
 	cr_expect_eq(status_of().phase, SHIM_RUNNING);
 	cr_expect_eq(stop().signal, SIGTERM);
 }
@@ -153,6 +156,7 @@ Test(service, its_output_is_a_ring_with_growing_offsets)
 	struct error err = { 0 };
 	struct spool *spool;
 	char line[LINE + 1] = "";
+	cleanup(freep) char *done = xprintf("%s/spool/svc.production.done", bench.dir);
 	uint64_t begin, length = 0;
 
 	must_run(&bench, &spec);
@@ -179,7 +183,7 @@ Test(service, its_output_is_a_ring_with_growing_offsets)
 	spool_close(spool);
 	stop();
 	/* A new start of the same service goes on where the offsets were. */
-	cr_assert_eq(unlink(xprintf("%s/spool/svc.production.done", bench.dir)), 0);
+	cr_assert_eq(unlink(done), 0);
 	spec = a_service("echo again; exec sleep 600");
 	must_run(&bench, &spec);
 	cr_assert_eq(slot_watch(bench.slot, 3, length, &err), 0);
