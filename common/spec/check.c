@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "spec/keys.h"
 #include "spec/suggest.h"
+
+enum { CHOICES_MAX = 16 };
 
 struct checker {
 	struct diagnostics *d;
@@ -61,10 +64,11 @@ static void check_choice(struct checker *c, const struct key *key, struct tree *
 	struct suggest s = suggest_new(t->text);
 	const char *at = key->choices;
 	struct diagnostic *item;
-	char names[16][24], list[256] = "";
+	cleanup(buf_release) struct buf list = { 0 };
+	char names[CHOICES_MAX][24];
 	bool unbuilt;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < CHOICES_MAX; i++) {
 		if (!key_choice(&at, names[i], sizeof names[i], &unbuilt))
 			break;
 		if (!strcmp(names[i], t->text)) {
@@ -72,16 +76,15 @@ static void check_choice(struct checker *c, const struct key *key, struct tree *
 				refuse_unbuilt(c, t, t->at, names[i]);
 			return;
 		}
-		suggest_offer(&s, names[i]);
+		suggest_offer(&s, names[i]); /* it keeps the pointer */
 		if (!unbuilt)
-			snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
-				 *list ? ", " : "", names[i]);
+			buf_printf(&list, "%s%s", list.len ? ", " : "", names[i]);
 	}
 	item = diagnostics_error(c->d, "E0108", t->at, "`%s` cannot be `%.60s`", value_name(key, t),
 				 t->text);
 	if (s.best)
 		diagnostic_label(item, "did you mean `%s`?", s.best);
-	diagnostic_help(item, "one of: %s", list);
+	diagnostic_help(item, "one of: %s", buf_str(&list));
 	t->kind = TREE_BAD;
 }
 
@@ -157,9 +160,16 @@ static void check_scalar(struct checker *c, const struct key *key, enum scalar_t
 			check_range(c, key, t, value.number);
 		return;
 	}
-	item = diagnostics_error(c->d, error_number(type), t->at, "`%s` wants %s, not `%.60s`",
-				 value_name(key, t), scalar_wanted(type), t->text);
-	diagnostic_label(item, "%s", err.text);
+	if (*t->text) {
+		item = diagnostics_error(c->d, error_number(type), t->at,
+					 "`%s` wants %s, not `%.60s`", value_name(key, t),
+					 scalar_wanted(type), t->text);
+		diagnostic_label(item, "%s", err.text);
+	} else {
+		item = diagnostics_error(c->d, error_number(type), t->at,
+					 "`%s` is empty, it wants %s", value_name(key, t),
+					 scalar_wanted(type));
+	}
 	if (*err.hint)
 		diagnostic_help(item, "%s", err.hint);
 	else if (key->example)
@@ -223,6 +233,8 @@ static void missing(struct checker *c, const struct key *map, const struct tree 
 			return;
 		at = (struct place){ 1, 1, 1 };
 	}
+	if (!strcmp(key_name(k), "run") && tree_has(t, "use"))
+		return; /* the job used would have it; that `use` is not built is said already */
 	item = diagnostics_error(c->d, "E0105", at, "%s%s%s has no `%s`", tick, name, tick,
 				 key_name(k));
 	if (k->example)

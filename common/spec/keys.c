@@ -1,11 +1,8 @@
 /*
- * The table, and ways through it. A row is what there is to know about a key; nothing
- * about a key is said anywhere else but in the code that gives it its meaning.
+ * The table. A row is what there is to know about a key; nothing about a key is said
+ * anywhere else but in the code that gives it its meaning.
  */
 #include "spec/keys.h"
-
-#include <stdio.h>
-#include <string.h>
 
 #include "base/mem.h"
 
@@ -21,7 +18,6 @@
 
 const struct key keys_root = { .path = "", .shape = KEY_MAP };
 
-/* clang-format off: one or two rows a key */
 const struct key keys[] = {
 	{ "version", ONE(INT), .required = true, .doc = "The version of this format: 1.",
 	  .example = "version: 1" },
@@ -128,7 +124,7 @@ const struct key keys[] = {
 	  .example = "dataset: data.dataset" },
 	{ "jobs.*.inputs.*.artifact", ONE(NAME), .required = true,
 	  .doc = "A name that some output is published under.",
-	  .example = "dataset: {artifact: transactions, version: latest}" },
+	  .example = "artifact: transactions" },
 	{ "jobs.*.inputs.*.version", ONE(VERSION), .value = "latest",
 	  .doc = "A version's number, or `latest` when the run is created.",
 	  .example = "version: latest" },
@@ -477,68 +473,5 @@ const struct key keys[] = {
 	  .doc = "A URL to POST to." },
 	{ "notify.*.events", LIST(NAME), .unbuilt = true, .doc = "Which events." },
 };
-/* clang-format on */
 
 const size_t keys_count = ARRAY_SIZE(keys);
-
-/* Is path "base.x" with no further dot? */
-static bool directly_below(const char *path, const char *base, size_t len)
-{
-	if (!len)
-		return !strchr(path, '.');
-	return !strncmp(path, base, len) && path[len] == '.' && !strchr(path + len + 1, '.');
-}
-
-const struct key *keys_below(const struct key *map, const struct key *last)
-{
-	const char *base = map->like ? map->like : map->path;
-	size_t len = strlen(base);
-
-	for (const struct key *k = last ? last + 1 : keys; k < keys + keys_count; k++)
-		if (directly_below(k->path, base, len) && strcmp(key_name(k), "*") != 0)
-			return k;
-	return NULL;
-}
-
-const struct key *keys_lookup(const char *path)
-{
-	if (!*path)
-		return &keys_root;
-	for (size_t i = 0; i < keys_count; i++)
-		if (!strcmp(keys[i].path, path))
-			return &keys[i];
-	return NULL;
-}
-
-const struct key *keys_find(const struct key *map, const char *name)
-{
-	const struct key *k = NULL;
-	char path[128];
-
-	while ((k = keys_below(map, k)))
-		if (!strcmp(key_name(k), name))
-			return k;
-	if (map->shape != KEY_NAMED)
-		return NULL;
-	snprintf(path, sizeof path, "%s.*", map->path);
-	return keys_lookup(path);
-}
-
-const char *key_name(const struct key *key)
-{
-	const char *dot = strrchr(key->path, '.');
-
-	return dot ? dot + 1 : key->path;
-}
-
-bool key_choice(const char **at, char *ret_name, size_t size, bool *ret_unbuilt)
-{
-	size_t n = strcspn(*at, "|");
-
-	if (!n)
-		return false;
-	*ret_unbuilt = (*at)[n - 1] == '!';
-	snprintf(ret_name, size, "%.*s", (int)(n - *ret_unbuilt), *at);
-	*at += n + ((*at)[n] == '|');
-	return true;
-}

@@ -22,6 +22,8 @@ struct frame {
 struct loader {
 	struct arena *arena;
 	struct diagnostics *d;
+	const char *text;
+	size_t len;
 	yaml_parser_t parser;
 	struct frame stack[SPEC_DEPTH_MAX + 1];
 	size_t depth;
@@ -139,6 +141,7 @@ static void append(struct tree *parent, struct tree *child)
 static int attach(struct loader *l, struct tree *t)
 {
 	struct frame *top = l->depth ? &l->stack[l->depth - 1] : NULL;
+	bool container = t->kind == TREE_MAP || t->kind == TREE_LIST; /* also when it becomes BAD */
 
 	if (++l->nodes > SPEC_NODES_MAX) {
 		diagnostics_error(l->d, "E0102", t->at, "the file has more than %d nodes",
@@ -158,7 +161,7 @@ static int attach(struct loader *l, struct tree *t)
 			append(top->node, t);
 		}
 	}
-	if (t->kind != TREE_MAP && t->kind != TREE_LIST)
+	if (!container)
 		return LOAD_ON;
 	if (l->depth == SPEC_DEPTH_MAX) {
 		diagnostics_error(l->d, "E0102", t->at, "the file is nested more than %d deep",
@@ -254,6 +257,20 @@ static int on_event(struct loader *l, const yaml_event_t *event)
 	return LOAD_ON;
 }
 
+/* The place of a byte: libyaml's reader knows only that. */
+static struct place place_of_byte(const char *text, size_t offset)
+{
+	struct place at = { 1, 1, 1 };
+
+	for (size_t i = 0; i < offset; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			at.col++;
+		if (text[i] == '\n')
+			at = (struct place){ at.line + 1, 1, 1 };
+	}
+	return at;
+}
+
 static void report_parser(struct loader *l)
 {
 	const yaml_parser_t *p = &l->parser;
@@ -263,8 +280,10 @@ static void report_parser(struct loader *l)
 
 	if (p->error == YAML_MEMORY_ERROR)
 		abort();
+	if (p->error == YAML_READER_ERROR)
+		at = place_of_byte(l->text, MIN(p->problem_offset, l->len));
 	item = diagnostics_error(l->d, "E0101", at, "not valid YAML: %s", problem);
-	if (strstr(problem, "cannot start any token"))
+	if (strstr(problem, "cannot start any token") || strstr(problem, "tab character"))
 		diagnostic_help(item, "indent with spaces, never tabs; put a text that begins with "
 				      "`%%`, `@` or a backquote into quotes");
 	if (strstr(problem, "mapping values are not allowed"))
@@ -313,6 +332,8 @@ struct tree *tree_load(const char *text, size_t len, struct arena *arena, struct
 		text += 3;
 		len -= 3;
 	}
+	l.text = text;
+	l.len = len;
 	yaml_parser_set_input_string(&l.parser, (const unsigned char *)text, len);
 	whole = run(&l);
 	while (l.depth)

@@ -69,11 +69,14 @@ static bool matches(const struct job *job, const char *const *values, const stru
 {
 	const struct tree *t = NULL;
 
-	while ((t = read_next(rule, t)))
-		for (size_t i = 0; i < job->n_dimensions; i++)
-			if (!strcmp(job->dimensions[i].name, tree_name(t)) &&
-			    strcmp(values[i], t->text) != 0)
-				return false;
+	while ((t = read_next(rule, t))) {
+		size_t i = 0;
+
+		while (i < job->n_dimensions && strcmp(job->dimensions[i].name, tree_name(t)) != 0)
+			i++;
+		if (i == job->n_dimensions || strcmp(values[i], t->text) != 0)
+			return false;
+	}
 	return true;
 }
 

@@ -3,6 +3,7 @@
  * spelling (`007` is 7, `1e1` is 10), because it becomes a part of what made a release.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,10 +34,12 @@ static char *canonical_float(struct build *b, double value)
 {
 	char text[40];
 
+	if (value == floor(value) && fabs(value) < 1e15)
+		return arena_printf(b->arena, "%.0f", value == 0 ? 0.0 : value);
 	for (int digits = 1; digits <= 17; digits++) {
 		struct scalar again;
 
-		snprintf(text, sizeof text, "%.*g", digits, value == 0 ? 0.0 : value);
+		snprintf(text, sizeof text, "%.*g", digits, value);
 		if (scalar_parse(SCALAR_NUMBER, text, &again, NULL) == 0 && again.real == value)
 			break;
 	}
@@ -63,6 +66,8 @@ static int choose(struct build *b, const struct tree *t, const char *text, struc
 	const struct tree **options;
 	size_t n = read_list(b, tree_get(t, "options"), &options);
 
+	if (!n)
+		return 0; /* check_keys_of() said so */
 	for (size_t i = 0; i < n; i++) {
 		if (!strcmp(options[i]->text, text))
 			return 0;

@@ -48,11 +48,12 @@ static int parse_name(const char *text, struct scalar *ret, struct error *err)
 
 static int parse_plain_name(const char *text, struct scalar *ret, struct error *err)
 {
+	if (parse_name(text, ret, err) < 0)
+		return -1;
 	if (strchr(text, '.'))
-		return error_set(
-			err, ERR_INVALID,
-			"a `.` separates a job from its output, so no name here holds one");
-	return parse_name(text, ret, err);
+		return error_set(err, ERR_INVALID,
+				 "a `.` separates a job from its output: no name here holds one");
+	return 0;
 }
 
 static int parse_variable(const char *text, struct scalar *ret, struct error *err)

@@ -1,6 +1,6 @@
 /*
  * Optimal string alignment distance (Damerau 1964), letter case ignored, on three
- * rolling rows. Near enough is a third of the longer word; longer words than
+ * rolling rows. Near enough is a third of the longer word (retires, retry); longer words than
  * LENGTH_MAX are nobody's typo.
  */
 #include "spec/suggest.h"
@@ -47,7 +47,7 @@ void suggest_offer(struct suggest *s, const char *candidate)
 	if (n > LENGTH_MAX || m > LENGTH_MAX)
 		return;
 	far = distance(s->wanted, n, candidate, m);
-	if (far <= (MAX(n, m) + 1) / 3 && far < s->distance && far < MAX(n, m)) {
+	if (far <= (MAX(n, m) + 2) / 3 && far < s->distance && far < MAX(n, m)) {
 		s->best = candidate;
 		s->distance = far;
 	}

@@ -1,0 +1,1 @@
+sluice_fuzz(expression USES sluice_expr)

@@ -1,0 +1,1 @@
+sluice_fuzz(yaml USES sluice_spec)
