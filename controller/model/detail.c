@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "controller/model/environments.h"
-#include "controller/model/explain.h"
+#include "controller/model/delivery_waits.h"
 #include "controller/model/hosts.h"
 #include "controller/model/releases.h"
 #include "proto/message.h"

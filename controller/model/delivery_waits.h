@@ -1,8 +1,8 @@
 /*
- * explain.h - what waits in one environment (delivery.h has it for all)
+ * delivery_waits.h - what waits in one environment (delivery.h has it for all)
  */
-#ifndef MODEL_EXPLAIN_H
-#define MODEL_EXPLAIN_H
+#ifndef MODEL_DELIVERY_WAITS_H
+#define MODEL_DELIVERY_WAITS_H
 
 #include "controller/model/delivery.h"
 
