@@ -1,0 +1,698 @@
+#include "rollout_fixture.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "controller/model/place.h"
+#include "controller/model/runs.h"
+
+/* ---- rows in memory ---- */
+
+static void row_store(struct sim *s, const struct row *row)
+{
+	struct sim_row *at = NULL;
+
+	for (size_t i = 0; i < s->n_rows && !at; i++)
+		if (s->rows[i].kind == row->kind && !strcmp(s->rows[i].id, row->id))
+			at = &s->rows[i];
+	if (!at) {
+		s->rows = xreallocarray(s->rows, s->n_rows + 1, sizeof *s->rows);
+		at = &s->rows[s->n_rows++];
+		*at = (struct sim_row){ .kind = row->kind };
+		snprintf(at->id, sizeof at->id, "%s", row->id);
+	}
+	snprintf(at->parent, sizeof at->parent, "%s", row->parent);
+	snprintf(at->key, sizeof at->key, "%s", row->key);
+	at->number = row->number;
+	at->open = row->open && !row->gone;
+	free(at->body);
+	at->body = xmemdup(row->body, row->len);
+	at->len = row->len;
+}
+
+static int row_put(void *arg, const struct row *row, struct error *err)
+{
+	row_store(arg, row);
+	return 0;
+}
+
+static int row_read(const struct sim_row *row, ProtobufCMessage **ret, struct error *err)
+{
+	*ret = message_unpack(row_descriptor(row->kind), NULL, row->body, row->len, err);
+	return *ret ? 1 : -1;
+}
+
+static int source_get(void *arg, enum row_kind kind, const char *id, ProtobufCMessage **ret,
+		      struct error *err)
+{
+	struct sim *s = arg;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].kind == kind && !strcmp(s->rows[i].id, id))
+			return row_read(&s->rows[i], ret, err);
+	return 0;
+}
+
+static int source_find(void *arg, enum row_kind kind, const char *parent, const char *key,
+		       ProtobufCMessage **ret, struct error *err)
+{
+	struct sim *s = arg;
+
+	for (size_t i = s->n_rows; i > 0; i--) {
+		const struct sim_row *row = &s->rows[i - 1];
+
+		if (row->kind == kind && (!parent || !strcmp(row->parent, parent)) &&
+		    !strcmp(row->key, key))
+			return row_read(row, ret, err);
+	}
+	return 0;
+}
+
+static int source_by_number(void *arg, enum row_kind kind, uint64_t number, ProtobufCMessage **ret,
+			    struct error *err)
+{
+	struct sim *s = arg;
+
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].kind == kind && s->rows[i].number == number)
+			return row_read(&s->rows[i], ret, err);
+	return 0;
+}
+
+/* ---- the controller ---- */
+
+static bool row_wanted(const struct sim *s, const struct sim_row *row)
+{
+	enum row_kind parent = row_kept_open_by(row->kind);
+
+	if (!parent)
+		return row->open;
+	for (size_t i = 0; i < s->n_rows; i++)
+		if (s->rows[i].kind == parent && !strcmp(s->rows[i].id, row->parent))
+			return s->rows[i].open;
+	return false;
+}
+
+static void world_begin(struct sim *s)
+{
+	struct world_source source = { source_get, source_find, source_by_number, s };
+	struct error err = { 0 };
+
+	s->world = world_new(&source, s->seed += 7919);
+	for (int kind = ROW_CONTROLLER; kind < ROW_KINDS; kind++)
+		for (size_t i = 0; i < s->n_rows; i++) {
+			ProtobufCMessage *message = NULL;
+
+			if ((int)s->rows[i].kind != kind || !row_wanted(s, &s->rows[i]))
+				continue;
+			cr_assert_eq(row_read(&s->rows[i], &message, &err), 1, "%s", err.text);
+			cr_assert_eq(world_load(s->world, kind, message, &err), 0, "%s", err.text);
+		}
+	cr_assert_eq(world_start(s->world, s->now, NULL, NULL, &err), 0, "%s", err.text);
+	sim_commit(s);
+}
+
+static struct sim_host *host_by_session(struct sim *s, uint64_t session)
+{
+	for (size_t i = 0; i < s->n_hosts; i++)
+		if (s->hosts[i].connected && session == i + 1)
+			return &s->hosts[i];
+	return NULL;
+}
+
+/* Would this order leave too few hosts serving? */
+static void check_order(struct sim *s, const struct sim_host *h)
+{
+	size_t down = 0, changing = 0;
+
+	if (!s->max_unavailable || !h->serving || h->changing)
+		return;
+	for (size_t i = 0; i < s->n_hosts; i++) {
+		const struct sim_host *other = &s->hosts[i];
+
+		if (strcmp(other->label, h->label) || other == h)
+			continue;
+		down += (other->served && !other->serving) || other->changing || !other->connected;
+		changing += other->changing;
+	}
+	if (s->rolling_back && !changing)
+		return;
+	cr_assert_lt(down, s->max_unavailable, "%zu hosts are down, and '%s' is taken down, too",
+		     down, h->name);
+}
+
+static void host_take(struct sim *s, struct sim_host *h, const Sluice__V1__HostOrder *order)
+{
+	if (order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE ||
+	    order->step == SLUICE__V1__HOST_STEP__HOST_DOWN) {
+		if (order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE)
+			check_order(s, h);
+		h->changing = true;
+	}
+	cr_assert_lt(h->n_inbox, (size_t)SIM_INBOX);
+	h->inbox[h->n_inbox++] = message_copy(order);
+}
+
+void sim_commit(struct sim *s)
+{
+	struct error err = { 0 };
+	Sluice__V1__Event *event;
+	struct effect *effect;
+
+	s->commits++;
+	cr_assert_eq(world_changes(s->world, row_put, s, &err), 0, "%s", err.text);
+	while ((event = world_take_event(s->world))) {
+		cr_assert_neq(event->text[0], 0);
+		if (event->kind < ARRAY_SIZE(s->events))
+			s->events[event->kind]++;
+		snprintf(s->last_event, sizeof s->last_event, "%s", event->text);
+		message_free(event);
+	}
+	while ((effect = world_take_effect(s->world))) {
+		struct sim_host *h = host_by_session(s, effect->session);
+
+		if (h && effect->kind == EFFECT_POST &&
+		    effect->message->body_case == SLUICE__V1__CONTROLLER_MESSAGE__BODY_HOST_ORDER)
+			host_take(s, h, effect->message->host_order);
+		effect_free(effect);
+	}
+	world_committed(s->world);
+}
+
+struct sim *sim_new(uint64_t seed)
+{
+	struct sim *s = xcalloc(1, sizeof *s);
+
+	s->seed = seed * 1000003 + 17;
+	s->now = (struct now){ 1700000000000, 1000000 };
+	world_begin(s);
+	return s;
+}
+
+static void host_forget_messages(struct sim_host *h)
+{
+	for (size_t i = 0; i < h->n_inbox; i++)
+		message_free(h->inbox[i]);
+	h->n_inbox = 0;
+}
+
+void sim_free(struct sim *s)
+{
+	if (!s)
+		return;
+	world_free(s->world);
+	for (size_t i = 0; i < s->n_hosts; i++) {
+		host_forget_messages(&s->hosts[i]);
+		message_free(s->hosts[i].report);
+	}
+	for (size_t i = 0; i < s->n_rows; i++)
+		free(s->rows[i].body);
+	free(s->rows);
+	free(s);
+}
+
+void sim_freep(struct sim **s)
+{
+	sim_free(*s);
+}
+
+uint32_t sim_random(struct sim *s, uint32_t below)
+{
+	s->seed = s->seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(s->seed >> 33) % below;
+}
+
+void sim_restart(struct sim *s)
+{
+	bool was[SIM_HOSTS];
+
+	s->restarts++;
+	world_free(s->world);
+	for (size_t i = 0; i < s->n_hosts; i++) {
+		was[i] = s->hosts[i].connected;
+		s->hosts[i].connected = false;
+		host_forget_messages(&s->hosts[i]);
+	}
+	world_begin(s);
+	for (size_t i = 0; i < s->n_hosts; i++)
+		if (was[i])
+			sim_connect(s, &s->hosts[i]);
+}
+
+/* ---- hosts ---- */
+
+struct agent *sim_agent(struct sim *s, const struct sim_host *h)
+{
+	return world_agent_by_id(s->world, h->id);
+}
+
+static void fill_report(const struct sim_host *h, Sluice__V1__HostReport *r)
+{
+	for (size_t i = 0; i < r->n_slots; i++)
+		free(r->slots[i]);
+	free(r->slots);
+	r->slots = NULL;
+	r->n_slots = 0;
+	r->phi = h->phi;
+	message_set_string(&r->live, h->live);
+	r->healthy = h->serving;
+	message_set_string(&r->endpoint, h->serving ? h->name : "");
+	for (size_t i = 0; i < h->n_slots; i++)
+		message_append(r, slots, xstrdup(h->slots[i]));
+}
+
+void sim_connect(struct sim *s, struct sim_host *h)
+{
+	Sluice__V1__Register *r = message_new(&sluice__v1__register__descriptor);
+	struct agent *agent = sim_agent(s, h);
+
+	if (h->report) {
+		fill_report(h, h->report);
+		message_append(r, hosts, message_copy(h->report));
+		h->unsent = false;
+	}
+	h->connected = true;
+	agent->session = (uint64_t)(h - s->hosts) + 1;
+	agent->row->connected = true;
+	agent->row->last_seen_ms = s->now.wall_ms;
+	world_touch(s->world, &agent->entity);
+	s->world->now = s->now;
+	delivery_agent_connected(s->world, agent, r);
+	message_free(r);
+	sim_commit(s);
+}
+
+void sim_disconnect(struct sim *s, struct sim_host *h)
+{
+	struct agent *agent = sim_agent(s, h);
+
+	h->connected = false;
+	host_forget_messages(h);
+	agent->session = 0;
+	agent->row->connected = false;
+	agent->row->last_seen_ms = s->now.wall_ms;
+	world_touch(s->world, &agent->entity);
+	s->world->now = s->now;
+	delivery_agent_gone(s->world, agent);
+	sim_commit(s);
+}
+
+struct sim_host *sim_host_add(struct sim *s, const char *name, const char *label)
+{
+	struct sim_host *h = &s->hosts[s->n_hosts++];
+	Sluice__V1__Agent *row = message_new(&sluice__v1__agent__descriptor);
+	Sluice__V1__Variable *v = message_new(&sluice__v1__variable__descriptor);
+	struct agent *agent;
+
+	cr_assert_leq(s->n_hosts, (size_t)SIM_HOSTS);
+	h->sim = s;
+	snprintf(h->id, sizeof h->id, "agent-%s", name);
+	snprintf(h->name, sizeof h->name, "%s", name);
+	snprintf(h->label, sizeof h->label, "%s", label);
+	message_set_string(&row->id, h->id);
+	message_set_string(&row->name, name);
+	row->state = SLUICE__V1__AGENT__STATE__ENABLED;
+	row->enrolled_ms = s->now.wall_ms;
+	message_set_string(&v->name, "env");
+	message_set_string(&v->value, label);
+	message_append(row, labels, v);
+	s->world->now = s->now;
+	agent = world_add_agent(s->world, row);
+	delivery_agent_changed(s->world, agent);
+	sim_commit(s);
+	sim_connect(s, h);
+	return h;
+}
+
+static bool has_slot(const struct sim_host *h, const char *id)
+{
+	for (size_t i = 0; i < h->n_slots; i++)
+		if (!strcmp(h->slots[i], id))
+			return true;
+	return false;
+}
+
+static const char *host_prepare(struct sim_host *h, const Sluice__V1__Release *r)
+{
+	h->prepares++;
+	if (h->fail_prepare == r->number)
+		return "no space left on device";
+	if (!has_slot(h, r->id)) {
+		cr_assert_lt(h->n_slots, (size_t)SIM_SLOTS);
+		snprintf(h->slots[h->n_slots++], ID_SIZE, "%s", r->id);
+	}
+	return NULL;
+}
+
+static const char *host_activate(struct sim_host *h, const Sluice__V1__Release *r)
+{
+	h->activations++;
+	h->serving = false;
+	if (!has_slot(h, r->id))
+		return "the release is not unpacked here";
+	snprintf(h->live, sizeof h->live, "%s", r->id);
+	if (h->fail_activate == r->number)
+		return "GET /healthz: 503 for 30s";
+	if (h->fail_any) {
+		h->fail_any--;
+		return "the port is taken";
+	}
+	h->serving = h->served = true;
+	return NULL;
+}
+
+static const char *host_do(struct sim_host *h, const Sluice__V1__HostOrder *o)
+{
+	switch (o->step) {
+	case SLUICE__V1__HOST_STEP__HOST_PREPARE:
+		return host_prepare(h, o->release);
+	case SLUICE__V1__HOST_STEP__HOST_ACTIVATE:
+		return host_activate(h, o->release);
+	case SLUICE__V1__HOST_STEP__HOST_DOWN:
+		h->stops++;
+		h->serving = false;
+		return NULL;
+	case SLUICE__V1__HOST_STEP__HOST_REMOVE:
+		h->removals++;
+		h->serving = h->served = false;
+		h->live[0] = 0;
+		h->n_slots = 0;
+		return NULL;
+	default:
+		cr_assert(false, "an order without a step");
+		return NULL;
+	}
+}
+
+static bool same_order(const Sluice__V1__HostReport *r, const Sluice__V1__HostOrder *o)
+{
+	return r && r->phi == o->phi && r->step == o->step && r->attempt == o->attempt;
+}
+
+static void host_obey(struct sim_host *h, const Sluice__V1__HostOrder *o)
+{
+	const char *why;
+
+	if (o->phi < h->phi) {
+		h->refused++;
+		return;
+	}
+	h->unsent = true;
+	if (same_order(h->report, o))
+		return;
+	message_free(h->report);
+	h->report = message_new(&sluice__v1__host_report__descriptor);
+	snprintf(h->environment, sizeof h->environment, "%s", o->environment);
+	h->phi = o->phi;
+	why = host_do(h, o);
+	message_set_string(&h->report->environment, o->environment);
+	h->report->step = o->step;
+	h->report->attempt = o->attempt;
+	h->report->state =
+		why ? SLUICE__V1__HOST_REPORT__STATE__FAILED : SLUICE__V1__HOST_REPORT__STATE__DONE;
+	message_set_string(&h->report->text, why ? why : "");
+	fill_report(h, h->report);
+	if (o->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE ||
+	    o->step == SLUICE__V1__HOST_STEP__HOST_DOWN)
+		h->changing = false;
+}
+
+/* Everything that waits for this host: an order to obey, or its report to be heard. */
+bool sim_deliver_to(struct sim *s, struct sim_host *h)
+{
+	if (!h->connected)
+		return false;
+	if (h->unsent) {
+		h->unsent = false;
+		s->world->now = s->now;
+		delivery_host_report(s->world, sim_agent(s, h), h->report);
+		sim_commit(s);
+		return true;
+	}
+	if (h->n_inbox) {
+		Sluice__V1__HostOrder *o = h->inbox[0];
+
+		h->n_inbox--;
+		memmove(h->inbox, h->inbox + 1, h->n_inbox * sizeof *h->inbox);
+		host_obey(h, o);
+		message_free(o);
+		return true;
+	}
+	return false;
+}
+
+bool sim_deliver(struct sim *s)
+{
+	for (size_t i = 0; i < s->n_hosts; i++)
+		if (sim_deliver_to(s, &s->hosts[i]))
+			return true;
+	return false;
+}
+
+void sim_settle(struct sim *s)
+{
+	for (unsigned n = 0; sim_deliver(s); n++)
+		cr_assert_lt(n, 10000u, "it never comes to rest: %s", s->last_event);
+}
+
+void sim_tick(struct sim *s, int64_t ms)
+{
+	struct error err = { 0 };
+
+	s->now.wall_ms += ms;
+	s->now.boot_ms += ms;
+	cr_assert_eq(world_tick(s->world, s->now, NULL, NULL, &err), 0, "%s", err.text);
+	sim_commit(s);
+}
+
+void sim_advance(struct sim *s, int64_t ms)
+{
+	sim_settle(s);
+	sim_tick(s, ms);
+	sim_settle(s);
+}
+
+/* ---- what people do ---- */
+
+static const Sluice__V1__Actor alice = { PROTOBUF_C_MESSAGE_INIT(&sluice__v1__actor__descriptor),
+					 SLUICE__V1__ACTOR__KIND__USER, (char *)"u1",
+					 (char *)"alice" };
+
+Sluice__V1__EnvironmentSpec *sim_spec(const char *name, const char *after)
+{
+	Sluice__V1__EnvironmentSpec *spec = message_new(&sluice__v1__environment_spec__descriptor);
+	Sluice__V1__DeploySpec *deploy = message_new(&sluice__v1__deploy_spec__descriptor);
+	Sluice__V1__Variable *v = message_new(&sluice__v1__variable__descriptor);
+
+	message_set_string(&spec->name, name);
+	message_set_string(&spec->after, after);
+	message_set_string(&v->name, "env");
+	message_set_string(&v->value, name);
+	message_append(spec, agents, v);
+	message_set_string(&deploy->service, "serve");
+	deploy->strategy = SLUICE__V1__DEPLOY_SPEC__STRATEGY__ROLLING;
+	deploy->batch = message_new(&sluice__v1__share__descriptor);
+	deploy->batch->count = 1;
+	deploy->max_unavailable = message_new(&sluice__v1__share__descriptor);
+	deploy->max_unavailable->count = 1;
+	deploy->progress_ms = 600000;
+	spec->deploy = deploy;
+	return spec;
+}
+
+static int decide(struct sim *s, decide_fn *fn, const void *req, void *reply)
+{
+	int r;
+
+	error_clear(&s->error);
+	r = fn(s->world, s->now, req, reply, &s->error);
+	sim_commit(s);
+	return r;
+}
+
+void sim_apply(struct sim *s, const char *pipeline, Sluice__V1__EnvironmentSpec **specs, size_t n)
+{
+	Sluice__V1__Pipeline p = SLUICE__V1__PIPELINE__INIT;
+	Sluice__V1__ApplyRequest request = SLUICE__V1__APPLY_REQUEST__INIT;
+	struct caller caller = { .actor = &alice, .role = SLUICE__V1__ROLE__ADMIN };
+	struct environment_apply apply = { &caller, &request, &p };
+	cleanup(message_freep) Sluice__V1__ApplyReply *reply = NULL;
+
+	p.name = (char *)pipeline;
+	p.environments = specs;
+	p.n_environments = n;
+	cr_assert_eq(decide(s, environments_apply, &apply, &reply), 0, "%s", s->error.text);
+}
+
+void sim_apply_one(struct sim *s, Sluice__V1__EnvironmentSpec *spec)
+{
+	sim_apply(s, "fraud", &spec, 1);
+}
+
+struct environment *sim_env(struct sim *s, const char *name)
+{
+	struct environment *env = world_environment(s->world, name, NULL);
+
+	cr_assert(env, "there is no environment '%s'", name);
+	return env;
+}
+
+uint32_t sim_release(struct sim *s)
+{
+	Sluice__V1__Release *row = message_new(&sluice__v1__release__descriptor);
+	Sluice__V1__ReleasePart *part = message_new(&sluice__v1__release_part__descriptor);
+	cleanup(freep) char *digest = NULL;
+
+	s->world->now = s->now;
+	row->number = s->world->counters->next_release++;
+	digest = xprintf("sha256:%064u", row->number);
+	message_set_string(&row->id, world_id(s->world).text);
+	message_set_string(&row->digest, digest);
+	message_set_string(&row->pipeline, "fraud");
+	message_set_string(&part->slot, "model");
+	message_set_string(&part->digest, digest);
+	message_append(row, parts, part);
+	world_touch(s->world, &s->world->controller);
+	world_add_release(s->world, row);
+	sim_commit(s);
+	return s->world->counters->next_release - 1;
+}
+
+struct release *sim_release_of(struct sim *s, uint32_t number)
+{
+	struct release *r;
+	char name[16];
+
+	snprintf(name, sizeof name, "r%u", number);
+	r = world_release(s->world, name, NULL);
+	cr_assert(r, "there is no release %s", name);
+	return r;
+}
+
+const char *sim_live(struct sim *s, const char *env, char ret[RELEASE_NAME])
+{
+	const char *id = sim_env(s, env)->row->live;
+
+	return release_name(id[0] ? world_release(s->world, id, NULL) : NULL, ret);
+}
+
+int sim_promote_with(struct sim *s, Sluice__V1__PromoteRequest *request, Sluice__V1__Role role,
+		     Sluice__V1__PromoteReply **ret)
+{
+	struct caller caller = { .actor = &alice, .role = role };
+	struct promote promote = { &caller, request };
+	cleanup(message_freep) Sluice__V1__PromoteReply *reply = NULL;
+	int r = decide(s, promotions_promote, &promote, &reply);
+
+	if (ret)
+		*ret = steal(reply);
+	return r;
+}
+
+int sim_promote(struct sim *s, const char *env, uint32_t release)
+{
+	Sluice__V1__PromoteRequest request = SLUICE__V1__PROMOTE_REQUEST__INIT;
+	char id[32], name[RELEASE_NAME];
+
+	snprintf(id, sizeof id, "promote-%u", s->requests++);
+	snprintf(name, sizeof name, "r%u", release);
+	request.request_id = id;
+	request.environment = (char *)env;
+	request.release = name;
+	return sim_promote_with(s, &request, SLUICE__V1__ROLE__OPERATOR, NULL);
+}
+
+int sim_rollback(struct sim *s, const char *env, const char *to)
+{
+	Sluice__V1__RollbackRequest request = SLUICE__V1__ROLLBACK_REQUEST__INIT;
+	struct caller caller = { .actor = &alice, .role = SLUICE__V1__ROLE__OPERATOR };
+	struct rollback rollback = { &caller, &request };
+	cleanup(message_freep) Sluice__V1__PromoteReply *reply = NULL;
+	char id[32];
+
+	snprintf(id, sizeof id, "rollback-%u", s->requests++);
+	request.request_id = id;
+	request.environment = (char *)env;
+	request.to = (char *)to;
+	request.reason = (char *)"chargebacks up";
+	return decide(s, promotions_rollback, &rollback, &reply);
+}
+
+int sim_hold(struct sim *s, const char *env, bool hold)
+{
+	Sluice__V1__HoldRequest request = SLUICE__V1__HOLD_REQUEST__INIT;
+	struct caller caller = { .actor = &alice, .role = SLUICE__V1__ROLE__OPERATOR };
+	struct environment_hold req = { &caller, &request };
+	cleanup(message_freep) Sluice__V1__Environment *reply = NULL;
+	char id[32];
+
+	snprintf(id, sizeof id, "hold-%u", s->requests++);
+	request.request_id = id;
+	request.environment = (char *)env;
+	request.reason = (char *)"quarter's end";
+	return decide(s, hold ? environments_hold : environments_unhold, &req, &reply);
+}
+
+void sim_verify(struct sim *s, const char *env, Sluice__V1__ExitReason reason)
+{
+	struct promotion *p = sim_env(s, env)->promotion;
+	struct run *run;
+
+	cr_assert(p && p->verify, "nothing is being verified in '%s'", env);
+	run = p->verify;
+	s->world->now = s->now;
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		struct job *job = run->jobs[i];
+		struct error err = { 0 };
+
+		queue_remove(s->world, job);
+		if (reason == SLUICE__V1__EXIT_REASON__EXIT_OK) {
+			cr_assert_eq(delivery_job_succeeded(s->world, job, &err), 0, "%s",
+				     err.text);
+			job->row->state = SLUICE__V1__JOB_STATE__JOB_SUCCEEDED;
+		} else {
+			job->row->state = SLUICE__V1__JOB_STATE__JOB_FAILED;
+			job->row->exit = message_new(&sluice__v1__exit__descriptor);
+			job->row->exit->reason = reason;
+			message_set_string(&job->row->reason, "it did not work");
+		}
+		world_touch(s->world, &job->entity);
+		run_job_finished(s->world, run, job);
+	}
+	sim_commit(s);
+}
+
+Sluice__V1__Promotion__State sim_outcome(struct sim *s, const char *env)
+{
+	ProtobufCMessage *message = NULL;
+	Sluice__V1__Promotion__State state;
+	const struct environment *e = sim_env(s, env);
+
+	if (e->promotion)
+		return e->promotion->row->state;
+	cr_assert_eq(world_fetch(s->world, ROW_PROMOTION, e->row->last_promotion, &message, NULL),
+		     1);
+	state = ((Sluice__V1__Promotion *)message)->state;
+	message_free(message);
+	return state;
+}
+
+void sim_expect_everywhere(struct sim *s, const char *env, uint32_t release)
+{
+	const struct environment *e = sim_env(s, env);
+	const char *id = sim_release_of(s, release)->row->id;
+
+	cr_expect_null(e->promotion, "%s", e->promotion ? e->promotion->row->outcome : "");
+	cr_expect_str_eq(e->row->live, id);
+	for (size_t i = 0; i < s->n_hosts; i++) {
+		const struct sim_host *h = &s->hosts[i];
+
+		if (strcmp(h->label, env))
+			continue;
+		cr_expect_str_eq(h->live, id, "'%s' runs another release than r%u", h->name,
+				 release);
+		cr_expect(h->serving, "'%s' does not serve", h->name);
+		cr_expect_eq(environment_host(e, h->id)->state, HOST_STATE(NEW));
+	}
+}
