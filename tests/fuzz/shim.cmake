@@ -1,0 +1,1 @@
+sluice_fuzz(shim USES sluice_supervise)
