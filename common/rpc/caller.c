@@ -10,7 +10,10 @@
 
 #include "rpc/internal.h"
 
-enum { MAX_SERIAL = 20, HEAD = 64 }; /* bytes: RFC 5280; of DER up to the serial's end */
+enum {
+	MAX_SERIAL = (RPC_SERIAL_TEXT - 1) / 2,
+	HEAD = 64
+}; /* bytes: RFC 5280; of DER up to the serial's end */
 
 static int base64_value(char ch)
 {
@@ -65,7 +68,7 @@ static size_t der_open(const unsigned char *der, size_t n, size_t at, unsigned c
 }
 
 /* Certificate { TBSCertificate { [0] version, serialNumber ... (RFC 5280, 4.1) */
-static void read_serial(const char *pem, size_t pem_len, char *ret)
+void caller_serial(const char *pem, size_t pem_len, char *ret)
 {
 	unsigned char der[HEAD];
 	size_t n = pem_head(pem, pem_len, der), at, len = 0;
@@ -129,18 +132,18 @@ static const char *put(char **at, const char *s, size_t len)
 	return start;
 }
 
-void caller_fill(struct rpc_call *c)
+static void fill(struct rpc_call *c)
 {
 	grpc_auth_context *auth = grpc_call_auth_context(c->core);
 	char *address = grpc_call_get_peer(c->core), *at;
-	char serial[2 * MAX_SERIAL + 1];
+	char serial[RPC_SERIAL_TEXT];
 	const char *uri, *pem, *bearer;
 	size_t uri_len, pem_len, bearer_len;
 	struct rpc_caller *who;
 
 	uri = only_property(auth, "peer_uri", &uri_len);
 	pem = only_property(auth, "x509_pem_cert", &pem_len);
-	read_serial(pem, pem_len, serial);
+	caller_serial(pem, pem_len, serial);
 	bearer_len = find_bearer(&c->initial, &bearer);
 	who = xmalloc(sizeof *who + uri_len + strlen(serial) + bearer_len + strlen(address) + 4);
 	at = (char *)(who + 1);
@@ -195,7 +198,7 @@ int caller_admit(struct rpc_call *c, struct error *err)
 	struct rpc_server *s = c->server;
 	unsigned access = c->route->method->access;
 
-	caller_fill(c);
+	fill(c);
 	if (count_peer(c, err) < 0)
 		return -1;
 	if (access & PUBLIC)

@@ -190,6 +190,9 @@ int call_send(struct rpc_call *c, grpc_byte_buffer *buf, bool more, struct error
 int call_post(struct rpc_call *c, grpc_byte_buffer *buf, struct error *err);
 struct arena *call_inbox(struct rpc_call *c); /* emptied */
 void raw_release(struct rpc_call *c);
+/* Does the message end in the bytes of this field? Then *ret_head bytes precede its tag, and its
+ * value is the last *ret_len bytes. */
+bool raw_split(const grpc_byte_buffer *buf, unsigned field, size_t *ret_head, size_t *ret_len);
 
 /* ---- client.c, words.c ---- */
 
@@ -288,7 +291,9 @@ void server_settle(struct rpc_call *c);	     /* it came in time */
 
 /* ---- caller.c ---- */
 
-void caller_fill(struct rpc_call *c);
+/* The serial of the first certificate in a PEM text, upper-case hex; "" if there is none. */
+enum { RPC_SERIAL_TEXT = 41 };
+void caller_serial(const char *pem, size_t pem_len, char *ret);
 void caller_free(struct rpc_call *c);
 /* Counts against the peer's limit, then asks the guard. */
 int caller_admit(struct rpc_call *c, struct error *err);

@@ -133,24 +133,22 @@ static bool cursor_value(struct cursor *k, unsigned wire_type)
 	}
 }
 
-/* Where the bytes begin, when they are the last field: *ret_head bytes of other fields precede the
- * field's tag, *ret_len bytes are its value, and k stands before them. */
-static bool find_tail(struct cursor *k, unsigned field, size_t total, size_t *ret_head,
-		      size_t *ret_len)
+bool raw_split(const grpc_byte_buffer *buf, unsigned field, size_t *ret_head, size_t *ret_len)
 {
+	struct cursor k = { .slices = &buf->data.raw.slice_buffer };
+	size_t total = grpc_byte_buffer_length((grpc_byte_buffer *)buf), before;
 	uint64_t key, len;
-	size_t before;
 
-	while (!cursor_end(k)) {
-		before = k->pos;
-		if (!cursor_varint(k, &key))
+	while (!cursor_end(&k)) {
+		before = k.pos;
+		if (!cursor_varint(&k, &key))
 			return false;
 		if (key != ((uint64_t)field << 3 | LENGTH_DELIMITED)) {
-			if (!cursor_value(k, key & 7))
+			if (!cursor_value(&k, key & 7))
 				return false;
 			continue;
 		}
-		if (!cursor_varint(k, &len) || len != total - k->pos)
+		if (!cursor_varint(&k, &len) || len != total - k.pos)
 			return false;
 		*ret_head = before;
 		*ret_len = len;
@@ -168,15 +166,18 @@ static void add_part(struct raw *raw, unsigned n, void *base, size_t len)
 	raw->parts[n] = (struct iovec){ base, len };
 }
 
-static void give_parts(struct raw *raw, struct cursor *k, size_t len, struct rpc_bytes *ret)
+/* The last len bytes of the message, where they lie. */
+static void give_parts(struct raw *raw, size_t len, struct rpc_bytes *ret)
 {
+	struct cursor k = { .slices = &raw->buf->data.raw.slice_buffer };
+	const grpc_slice *slice;
 	unsigned n = 0;
-	grpc_slice *slice;
 
-	for (; !cursor_end(k); k->slice++, k->at = 0) {
-		slice = &raw->buf->data.raw.slice_buffer.slices[k->slice];
-		add_part(raw, n++, GRPC_SLICE_START_PTR(*slice) + k->at,
-			 GRPC_SLICE_LENGTH(*slice) - k->at);
+	cursor_skip(&k, grpc_byte_buffer_length(raw->buf) - len);
+	for (; !cursor_end(&k); k.slice++, k.at = 0) {
+		slice = &k.slices->slices[k.slice];
+		add_part(raw, n++, (void *)(GRPC_SLICE_START_PTR(*slice) + k.at),
+			 GRPC_SLICE_LENGTH(*slice) - k.at);
 	}
 	*ret = (struct rpc_bytes){ raw->parts, n, len };
 }
@@ -220,19 +221,18 @@ static ProtobufCMessage *take_common(struct rpc_call *c, struct raw *raw, unsign
 static ProtobufCMessage *take_tail(struct rpc_call *c, struct raw *raw, unsigned field,
 				   struct rpc_bytes *ret, struct error *err)
 {
-	struct cursor k = { .slices = &raw->buf->data.raw.slice_buffer };
 	grpc_byte_buffer *head;
 	ProtobufCMessage *msg;
 	size_t head_len, len;
 
 	if (raw->buf->data.raw.compression != GRPC_COMPRESS_NONE ||
-	    !find_tail(&k, field, grpc_byte_buffer_length(raw->buf), &head_len, &len))
+	    !raw_split(raw->buf, field, &head_len, &len))
 		return take_common(c, raw, field, ret, err);
 	head = head_of(raw->buf, head_len);
 	msg = codec_unpack(c->in, head, call_inbox(c), err);
 	grpc_byte_buffer_destroy(head);
 	if (msg)
-		give_parts(raw, &k, len, ret);
+		give_parts(raw, len, ret);
 	return msg;
 }
 

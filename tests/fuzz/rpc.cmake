@@ -1,0 +1,1 @@
+sluice_fuzz(rpc USES rpctest)
