@@ -14,12 +14,12 @@
 
 struct world;
 struct timer;
-typedef void timer_fn(struct world *w, struct timer *t);	/* it is no longer set when this runs */
+typedef void timer_fn(struct world *w, struct timer *t); /* it is no longer set when this runs */
 
 struct timer {
 	timer_fn *fire;
 	int64_t due_ms;
-	size_t place;		/* in its heap, from 1; 0: not set */
+	size_t place; /* in its heap, from 1; 0: not set */
 	bool wall;
 };
 
@@ -32,10 +32,11 @@ struct timers {
 	struct timer_heap boot, wall;
 };
 
-void timer_set_boot(struct timers *ts, struct timer *t, int64_t due_boot_ms);	/* moves one that is set */
+void timer_set_boot(struct timers *ts, struct timer *t,
+		    int64_t due_boot_ms); /* moves one that is set */
 void timer_set_wall(struct timers *ts, struct timer *t, int64_t due_wall_ms);
 void timer_clear(struct timers *ts, struct timer *t);
-struct timer *timer_due(struct timers *ts, struct now now);	/* cleared and returned, or NULL */
+struct timer *timer_due(struct timers *ts, struct now now); /* cleared and returned, or NULL */
 struct now timers_next(const struct timers *ts);
 void timers_release(struct timers *ts);
 

@@ -1,0 +1,87 @@
+/*
+ * Releases.
+ */
+#include "controller/model/releases.h"
+
+#include <string.h>
+
+#include "controller/api/private.h"
+
+/* Where it is live comes from the engine, its parts and verdicts from the store. */
+static int detail(struct rpc_call *call, struct store_reader *r, Sluice__V1__Release *release,
+		  Sluice__V1__ReleaseDetail *ret, struct error *err)
+{
+	cleanup(message_freep) Sluice__V1__ReleaseDetail *where = NULL;
+	struct arena *a = rpc_arena(call);
+	ProtobufCMessage *m;
+
+	if (engine_ask(api_of(call)->engine, releases_where, release->id, &where, err) < 0 ||
+	    api_copy(call, where, &ret->base, err) < 0)
+		return -1;
+	ret->release = release;
+	ret->parts = arena_zalloc(a, (release->n_parts + 1) * sizeof *ret->parts);
+	for (size_t i = 0; i < release->n_parts; i++)
+		if (reader_get(r, ROW_ARTIFACT, release->parts[i]->artifact_id, a, &m, err) > 0)
+			ret->parts[ret->n_parts++] = (Sluice__V1__Artifact *)m;
+	for (size_t i = 0; i < release->n_verdicts; i++) {
+		Sluice__V1__Verdict *v;
+
+		if (reader_get(r, ROW_VERDICT, release->verdicts[i], a, &m, err) <= 0)
+			continue;
+		v = (Sluice__V1__Verdict *)m;
+		ret->verdicts = memcpy(arena_alloc(a, (ret->n_verdicts + v->n_expectations + 1) *
+							      sizeof *ret->verdicts),
+				       ret->verdicts, ret->n_verdicts * sizeof *ret->verdicts);
+		for (size_t k = 0; k < v->n_expectations; k++)
+			ret->verdicts[ret->n_verdicts++] =
+				arena_printf(a, "%s: %s", v->job_name, v->expectations[k]->line);
+	}
+	return err->code ? -1 : 0;
+}
+
+static int get(struct rpc_call *call, const Sluice__V1__GetReleaseRequest *request,
+	       Sluice__V1__ReleaseDetail *reply, struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *r =
+		store_reader_take(api_of(call)->store, err);
+	Sluice__V1__Release *release =
+		r ? find_release(r, request->release, rpc_arena(call), err) : NULL;
+
+	return release ? detail(call, r, release, reply, err) : -1;
+}
+
+static int list(struct rpc_call *call, const Sluice__V1__ListReleasesRequest *request,
+		Sluice__V1__ListReleasesReply *reply, struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *r =
+		store_reader_take(api_of(call)->store, err);
+	struct row_filter filter = { .limit = page_size(request->page),
+				     .after = page_token(request->page) };
+	struct arena *a = rpc_arena(call);
+	struct row_page page;
+
+	if (!r || reader_list(r, ROW_RELEASE, &filter, a, &page, err) < 0)
+		return -1;
+	reply->releases = arena_zalloc(a, (page.count + 1) * sizeof *reply->releases);
+	for (size_t i = 0; i < page.count; i++) {
+		Sluice__V1__Release *release = (Sluice__V1__Release *)page.messages[i];
+		Sluice__V1__ReleaseDetail *d;
+
+		if (*request->pipeline && strcmp(release->pipeline, request->pipeline) != 0)
+			continue;
+		d = arena_alloc(a, sizeof *d);
+		sluice__v1__release_detail__init(d);
+		if (detail(call, r, release, d, err) < 0)
+			return -1;
+		reply->releases[reply->n_releases++] = d;
+	}
+	reply->next = (char *)page.next;
+	return 0;
+}
+
+const struct rpc_method releases_api[] = {
+	RPC_UNARY(VIEWER, List, list, Sluice__V1__ListReleasesRequest,
+		  Sluice__V1__ListReleasesReply),
+	RPC_UNARY(VIEWER, Get, get, Sluice__V1__GetReleaseRequest, Sluice__V1__ReleaseDetail),
+	RPC_END
+};

@@ -1,0 +1,57 @@
+/*
+ * From the engine's heap messages to a call's reply.
+ */
+#include "controller/api/private.h"
+
+#include <assert.h>
+#include <string.h>
+
+int api_copy(struct rpc_call *call, const void *message, ProtobufCMessage *reply, struct error *err)
+{
+	const ProtobufCMessage *m = message;
+	cleanup(buf_release) struct buf packed = { 0 };
+	ProtobufCMessage *copy;
+
+	assert(m->descriptor == reply->descriptor);
+	message_pack_buf(m, &packed);
+	copy = message_unpack(m->descriptor, rpc_arena(call), packed.data, packed.len, err);
+	if (!copy)
+		return -1;
+	memcpy(reply, copy, m->descriptor->sizeof_message);
+	return 0;
+}
+
+static int answer(struct rpc_call *call, decide_fn *decide, const void *request, bool urgent,
+		  ProtobufCMessage *reply, struct error *err)
+{
+	cleanup(message_freep) void *message = NULL;
+	struct engine *engine = api_of(call)->engine;
+	int r = urgent ? engine_ask_urgent(engine, decide, request, &message, err)
+		       : engine_ask(engine, decide, request, &message, err);
+
+	return r < 0 ? -1 : api_copy(call, message, reply, err);
+}
+
+int api_answer(struct rpc_call *call, decide_fn *decide, const void *request,
+	       ProtobufCMessage *reply, struct error *err)
+{
+	return answer(call, decide, request, false, reply, err);
+}
+
+int api_answer_urgent(struct rpc_call *call, decide_fn *decide, const void *request,
+		      ProtobufCMessage *reply, struct error *err)
+{
+	return answer(call, decide, request, true, reply, err);
+}
+
+int page_size(const Sluice__V1__PageRequest *page)
+{
+	if (!page || page->size <= 0)
+		return 100;
+	return MIN(page->size, 1000);
+}
+
+const char *page_token(const Sluice__V1__PageRequest *page)
+{
+	return page ? page->token : "";
+}

@@ -1,0 +1,235 @@
+/*
+ * Runs.
+ */
+#include "controller/model/runs.h"
+
+#include <string.h>
+
+#include "controller/api/private.h"
+#include "controller/model/waits.h"
+#include "spec/spec.h"
+
+/* The file is checked here again: nothing that a client did to it is trusted. */
+static int expand(const Sluice__V1__SubmitRequest *request, struct arena *arena,
+		  Sluice__V1__Pipeline **ret, struct error *err)
+{
+	cleanup(diagnostics_release) struct diagnostics d = { 0 };
+	struct spec_override *overrides =
+		arena_zalloc(arena, (request->n_params + 1) * sizeof *overrides);
+	struct spec_source source = {
+		.file = *request->file_name ? request->file_name : "sluice.yaml",
+		.text = request->file,
+		.len = strlen(request->file),
+		.overrides = overrides,
+		.n_overrides = request->n_params,
+	};
+	Sluice__V1__Pipeline *pipeline;
+
+	for (size_t i = 0; i < request->n_params; i++)
+		overrides[i] = (struct spec_override){ request->params[i]->name,
+						       request->params[i]->value };
+	if (spec_expand(&source, arena, &pipeline, &d) < 0)
+		return diagnostics_fail(&d, err);
+	*ret = message_copy(pipeline);
+	return 0;
+}
+
+static int submit(struct rpc_call *call, const Sluice__V1__SubmitRequest *request,
+		  Sluice__V1__SubmitReply *reply, struct error *err)
+{
+	cleanup(message_freep) Sluice__V1__Pipeline *pipeline = NULL;
+	struct submit ask = { .caller = caller_of(call),
+			      .request = request,
+			      .pipeline = &pipeline };
+
+	if (expand(request, rpc_arena(call), &pipeline, err) < 0)
+		return -1;
+	return api_answer(call, runs_submit, &ask, &reply->base, err);
+}
+
+/* ---- looking ---- */
+
+static int by_index(const void *a, const void *b)
+{
+	const Sluice__V1__Job *x = *(Sluice__V1__Job *const *)a, *y = *(Sluice__V1__Job *const *)b;
+
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void add_verdict(struct store_reader *r, const Sluice__V1__Job *job, struct arena *a,
+			Sluice__V1__RunDetail *ret)
+{
+	Sluice__V1__Verdict *v;
+	ProtobufCMessage *m;
+
+	if (!*job->verdict || reader_get(r, ROW_VERDICT, job->verdict, a, &m, NULL) <= 0)
+		return;
+	v = (Sluice__V1__Verdict *)m;
+	for (size_t i = 0; i < v->n_expectations; i++) {
+		char **grown = arena_alloc(a, (ret->n_verdicts + 1) * sizeof *grown);
+
+		memcpy(grown, ret->verdicts, ret->n_verdicts * sizeof *grown);
+		grown[ret->n_verdicts++] =
+			arena_printf(a, "%s: %s", job->spec->name, v->expectations[i]->line);
+		ret->verdicts = grown;
+	}
+}
+
+/* A run that has ended, from its rows. */
+static int closed_detail(struct store_reader *r, Sluice__V1__Run *run, struct arena *a,
+			 Sluice__V1__RunDetail *ret, struct error *err)
+{
+	struct row_filter filter = {
+		.parent = run->id, .limit = 1000, .oldest_first = true, .after = ""
+	};
+	struct row_page page;
+
+	if (reader_list(r, ROW_JOB, &filter, a, &page, err) < 0)
+		return -1;
+	ret->run = run;
+	ret->jobs = (Sluice__V1__Job **)page.messages;
+	ret->n_jobs = page.count;
+	qsort(ret->jobs, ret->n_jobs, sizeof *ret->jobs, by_index);
+	for (size_t i = 0; i < ret->n_jobs; i++)
+		add_verdict(r, ret->jobs[i], a, ret);
+	return 0;
+}
+
+/* Open runs are the engine's, closed ones the store's; one that closes in between is found at the
+ * second look. */
+static int detail(struct rpc_call *call, const char *text, Sluice__V1__RunDetail *ret,
+		  struct error *err)
+{
+	struct api *api = api_of(call);
+	cleanup(store_reader_givep) struct store_reader *r = store_reader_take(api->store, err);
+	cleanup(message_freep) Sluice__V1__RunDetail *open = NULL;
+	Sluice__V1__Run *run;
+
+	if (!r)
+		return -1;
+	run = find_run(r, text, rpc_arena(call), err);
+	if (!run)
+		return -1;
+	if (run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
+		return closed_detail(r, run, rpc_arena(call), ret, err);
+	if (engine_ask(api->engine, runs_detail, run->id, &open, err) == 0)
+		return api_copy(call, open, &ret->base, err);
+	if (err->code != ERR_NOT_FOUND)
+		return -1;
+	error_clear(err);
+	run = find_run(r, run->id, rpc_arena(call), err);
+	return run ? closed_detail(r, run, rpc_arena(call), ret, err) : -1;
+}
+
+static int get(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
+	       Sluice__V1__RunDetail *reply, struct error *err)
+{
+	return detail(call, request->run, reply, err);
+}
+
+static int watch(struct rpc_call *call, const Sluice__V1__GetRunRequest *request, struct error *err)
+{
+	cleanup(watch_end) struct watch w;
+	const char *run = request->run;
+	char id[ID_SIZE];
+
+	watch_begin(&w, call);
+	for (;;) {
+		Sluice__V1__RunDetail now = SLUICE__V1__RUN_DETAIL__INIT;
+
+		if (detail(call, run, &now, err) < 0 || rpc_send(call, &now, err) < 0)
+			return -1;
+		if (now.run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
+			return 0;
+		memccpy(id, now.run->id, 0,
+			sizeof id); /* "" was the newest then, and stays that run */
+		run = id;
+		arena_reset(rpc_arena(call));
+		if (!watch_wait(&w, id, ""))
+			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping");
+	}
+}
+
+static int list(struct rpc_call *call, const Sluice__V1__ListRunsRequest *request,
+		Sluice__V1__ListRunsReply *reply, struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *r =
+		store_reader_take(api_of(call)->store, err);
+	struct row_filter filter = { .key = *request->pipeline ? request->pipeline : NULL,
+				     .state = (int)request->state,
+				     .limit = page_size(request->page),
+				     .after = page_token(request->page) };
+	struct row_page page;
+
+	if (!r || reader_list(r, ROW_RUN, &filter, rpc_arena(call), &page, err) < 0)
+		return -1;
+	reply->runs = (Sluice__V1__Run **)page.messages;
+	reply->n_runs = page.count;
+	reply->next = (char *)page.next;
+	return 0;
+}
+
+/* ---- doing ---- */
+
+/* The engine knows runs by number and id; "" is the newest. */
+static char *resolve(struct rpc_call *call, const char *text, struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *r =
+		store_reader_take(api_of(call)->store, err);
+	Sluice__V1__Run *run = r ? find_run(r, text, rpc_arena(call), err) : NULL;
+
+	return run ? run->id : NULL;
+}
+
+static int cancel(struct rpc_call *call, const Sluice__V1__CancelRunRequest *request,
+		  Sluice__V1__Run *reply, struct error *err)
+{
+	Sluice__V1__CancelRunRequest named = *request;
+	struct run_cancellation ask = { .caller = caller_of(call), .request = &named };
+
+	named.run = resolve(call, request->run, err);
+	return named.run ? api_answer_urgent(call, runs_cancel, &ask, &reply->base, err) : -1;
+}
+
+static int retry(struct rpc_call *call, const Sluice__V1__RetryRunRequest *request,
+		 Sluice__V1__SubmitReply *reply, struct error *err)
+{
+	Sluice__V1__RetryRunRequest named = *request;
+	struct run_retry ask = { .caller = caller_of(call), .request = &named };
+
+	named.run = resolve(call, request->run, err);
+	return named.run ? api_answer(call, runs_retry, &ask, &reply->base, err) : -1;
+}
+
+static int why(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
+	       Sluice__V1__WaitList *reply, struct error *err)
+{
+	const char *id = resolve(call, request->run, err);
+
+	if (!id)
+		return -1;
+	if (api_answer(call, waits_run, id, &reply->base, err) == 0)
+		return 0;
+	if (err->code != ERR_NOT_FOUND)
+		return -1;
+	error_clear(err); /* it has ended: nothing waits */
+	return 0;
+}
+
+static int queue(struct rpc_call *call, const Sluice__V1__QueueRequest *request,
+		 Sluice__V1__WaitList *reply, struct error *err)
+{
+	return api_answer(call, waits_queue, NULL, &reply->base, err);
+}
+
+const struct rpc_method runs_api[] = {
+	RPC_UNARY(OPERATOR, Submit, submit, Sluice__V1__SubmitRequest, Sluice__V1__SubmitReply),
+	RPC_UNARY(VIEWER, Get, get, Sluice__V1__GetRunRequest, Sluice__V1__RunDetail),
+	RPC_UNARY(VIEWER, List, list, Sluice__V1__ListRunsRequest, Sluice__V1__ListRunsReply),
+	RPC_UNARY(OPERATOR, Cancel, cancel, Sluice__V1__CancelRunRequest, Sluice__V1__Run),
+	RPC_UNARY(OPERATOR, Retry, retry, Sluice__V1__RetryRunRequest, Sluice__V1__SubmitReply),
+	RPC_SERVER_STREAM(VIEWER, Watch, watch, Sluice__V1__GetRunRequest, Sluice__V1__RunDetail),
+	RPC_UNARY(VIEWER, Why, why, Sluice__V1__GetRunRequest, Sluice__V1__WaitList),
+	RPC_UNARY(VIEWER, Queue, queue, Sluice__V1__QueueRequest, Sluice__V1__WaitList),
+	RPC_END
+};
