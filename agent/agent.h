@@ -1,0 +1,21 @@
+/*
+ * agent.h - the parts of an agent, put together
+ */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <stdbool.h>
+#include "agent/facts.h"
+#include "base/error.h"
+#include "spec/config.h"
+
+struct agent;
+
+/* Takes up what an earlier process left, then connects. The state directory is locked and made. */
+struct agent *agent_start(const struct config *config, struct error *err);
+/* With stop_work jobs and services are ended first. */
+void agent_stop(struct agent *agent, bool stop_work);
+/* What is due now and then. 1: the certificate was renewed, start anew. */
+int agent_look(struct agent *agent, struct error *err);
+
+#endif

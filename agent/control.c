@@ -1,0 +1,360 @@
+/*
+ * The control thread: all that waits is journalled with one sync, then said to the controller in
+ * one message of each kind. And its two quiet neighbours: the heartbeat, and the sweeper of old
+ * workspaces.
+ *
+ * ACCEPTED and STARTED are synced before anything is said or done. EXITED is not: it must survive
+ * this process, which the page cache does, not the host, whose reboot is a proof of death for all
+ * its attempts anyway.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/work_private.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "proto/message.h"
+
+enum { BATCH = 256, RENEW_EVERY_MS = 10000 };
+
+struct batch {
+	uint64_t accepted[BATCH];
+	size_t n_accepted;
+	Sluice__V1__FinishedAttempt *finished[BATCH];
+	size_t n_finished;
+	Sluice__V1__Decline declines[BATCH];
+	size_t n_declines;
+};
+
+/* ---- offers ---- */
+
+/* Only from NONE, above every fence and epoch seen: the journal says no to anything else, and an
+ * offer that is refused for that is an old one, which nobody waits for. */
+static void accept_one(struct work *w, Sluice__V1__Assignment *offered, struct batch *b)
+{
+	struct error err = { 0 };
+	struct attempt *a;
+
+	if (!offered->spec || journal_accept(w->config.journal, offered, &err) < 0) {
+		log_debug("offer %" PRIu64 " not taken: %s", offered->fence, err.text);
+		if (err.code && err.code != ERR_CONFLICT) {
+			Sluice__V1__Decline *d = &b->declines[b->n_declines++];
+
+			sluice__v1__decline__init(d);
+			d->fence = offered->fence;
+			d->reason = xstrdup(err.text);
+		}
+		return;
+	}
+	lock_take(&w->lock);
+	a = attempt_add(w, message_copy(offered));
+	a->announced = true;
+	lock_drop(&w->lock);
+	b->accepted[b->n_accepted++] = offered->fence;
+}
+
+static void take_offers(struct work *w, struct list *offers, struct batch *b)
+{
+	struct offered *o, *next;
+
+	list_each_safe(o, next, offers, link) {
+		struct error err = { 0 };
+
+		if (journal_epoch(w->config.journal, o->epoch, &err) < 0)
+			log_warn("offer not taken: %s", err.text);
+		else
+			for (size_t i = 0; i < o->offer->n_assignments && b->n_accepted < BATCH &&
+					   b->n_declines < BATCH;
+			     i++)
+				accept_one(w, o->offer->assignments[i], b);
+		list_remove(&o->link);
+		message_free(o->offer);
+		free(o);
+	}
+}
+
+/* ---- ends ---- */
+
+static void shipped(void *arg, bool refused)
+{
+	struct attempt *a = arg;
+	LOCKED(&a->work->lock);
+
+	if (refused)
+		log_debug("the log of %" PRIu64 " was refused", a->fence);
+	attempt_todo(a, TODO_FINISH);
+}
+
+static void drained(void *arg, uint64_t length)
+{
+	struct attempt *a = arg;
+	struct error ignored = { 0 };
+	LOCKED(&a->work->lock);
+
+	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING)
+		slot_watch(a->runner->slot, a->fence, length, &ignored);
+}
+
+struct ship_log *attempt_log(struct attempt *a)
+{
+	struct ship_events events = { .drained = drained, .shipped = shipped, .arg = a };
+	char name[24];
+	struct ship_what what = { .fence = a->fence, .name = name };
+
+	snprintf(name, sizeof name, "%" PRIu64, a->fence);
+	return ship_log_open(a->work->config.ship, &what, &events);
+}
+
+/* Journalled; now the output must become durable, if there is any. */
+static void exited(struct work *w, struct attempt *a)
+{
+	struct error err = { 0 };
+	uint64_t end[SPOOL_STREAMS] = { 0 };
+	uint64_t all = 0;
+
+	if (FAULT_POINT("exited.before-journal") ||
+	    journal_exited(w->config.journal, a->finished, &err) < 0)
+		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
+	for (size_t i = 0; i < MIN(a->finished->n_log_end, (size_t)SPOOL_STREAMS); i++)
+		all += end[i] = a->finished->log_end[i];
+	a->stage = STAGE_SHIPPING;
+	if (!all) {
+		attempt_todo(a, TODO_FINISH);
+		return;
+	}
+	if (!a->log)
+		a->log = attempt_log(a);
+	lock_drop(&w->lock); /* shipped() takes it */
+	ship_log_end(a->log, end);
+	lock_take(&w->lock);
+}
+
+static void forget(struct work *w, struct attempt *a)
+{
+	struct ship_log *log = steal(a->log);
+	struct error err = { 0 };
+	char name[24];
+
+	lock_drop(&w->lock);
+	ship_log_close(log);
+	snprintf(name, sizeof name, "%" PRIu64, a->fence);
+	if (supervise_release(w->config.supervise, name, &err) < 0 ||
+	    journal_forget(w->config.journal, a->fence, &err) < 0)
+		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
+	lock_take(&w->lock);
+	sweep_later(w, a->fence);
+	attempt_free(a);
+	signal_all(&w->idle);
+}
+
+/* With the lock held, which is dropped where something waits. Only this thread frees attempts. */
+static void take_todos_locked(struct work *w, struct batch *b)
+{
+	struct attempt *a;
+
+	while (b->n_finished < BATCH &&
+	       (a = list_first(&w->todo_list, struct attempt, todo_link))) {
+		unsigned todo = a->todo;
+
+		a->todo = 0;
+		list_remove(&a->todo_link);
+		if (todo & TODO_FORGET || (a->gone && !a->held)) {
+			forget(w, a);
+			continue;
+		}
+		if (todo & TODO_EXITED)
+			exited(w, a);
+		if (todo & TODO_FINISH && a->finished) {
+			a->stage = STAGE_FINISHING;
+			b->finished[b->n_finished++] = message_copy(a->finished);
+		}
+	}
+}
+
+/* ---- saying it ---- */
+
+static void post(struct work *w, Sluice__V1__AgentMessage *m)
+{
+	struct error err = { 0 };
+
+	/* What is lost here is derived again at the next Register. */
+	if (session_post(w->session, m, &err) < 0)
+		log_debug("not said: %s", err.text);
+}
+
+static void say(struct work *w, struct batch *b)
+{
+	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
+	Sluice__V1__Accept accept = SLUICE__V1__ACCEPT__INIT;
+	Sluice__V1__Finish finish = SLUICE__V1__FINISH__INIT;
+
+	if (b->n_accepted) {
+		accept.fences = b->accepted;
+		accept.n_fences = b->n_accepted;
+		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT;
+		m.accept = &accept;
+		post(w, &m);
+	}
+	if (b->n_finished) {
+		finish.attempts = b->finished;
+		finish.n_attempts = b->n_finished;
+		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_FINISH;
+		m.finish = &finish;
+		post(w, &m);
+	}
+	for (size_t i = 0; i < b->n_declines; i++) {
+		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE;
+		m.decline = &b->declines[i];
+		post(w, &m);
+		free(b->declines[i].reason);
+	}
+	for (size_t i = 0; i < b->n_finished; i++)
+		message_free(b->finished[i]);
+	b->n_accepted = b->n_finished = b->n_declines = 0;
+}
+
+/* Moves all of one list to another. */
+static void list_take(struct list *from, struct list *to)
+{
+	struct list *l;
+
+	list_init(to);
+	while ((l = from->next) != from) {
+		list_remove(l);
+		list_append(to, l);
+	}
+}
+
+void *control_main(void *arg)
+{
+	struct work *w = arg;
+	struct batch *b = xcalloc(1, sizeof *b);
+
+	lock_take(&w->lock);
+	while (!w->stopping) {
+		struct error err = { 0 };
+		struct list offers;
+
+		if (list_empty(&w->offers) && list_empty(&w->todo_list)) {
+			signal_wait(&w->control, &w->lock);
+			continue;
+		}
+		list_take(&w->offers, &offers);
+		take_todos_locked(w, b);
+		lock_drop(&w->lock);
+		take_offers(w, &offers, b);
+		if (b->n_accepted && journal_sync(w->config.journal, &err) < 0) {
+			/* Nothing was promised yet: the offers are withdrawn when no answer comes.
+			 */
+			log_error("%s", err.text);
+			b->n_accepted = 0;
+		}
+		say(w, b);
+		lock_take(&w->lock);
+	}
+	lock_drop(&w->lock);
+	free(b);
+	return NULL;
+}
+
+/* ---- renewals ---- */
+
+/* When the next renewal is due; INT64_MAX: nothing needs one. */
+static int64_t renewal_due(struct work *w)
+{
+	int64_t every = INT64_MAX;
+	struct attempt *a, *next;
+
+	HASH_ITER(hh, w->attempts, a, next)
+		if (a->lease_boot_ms && !a->gone)
+			every = MIN(every, MIN((int64_t)RENEW_EVERY_MS, a->lease_ms / 6));
+	return every == INT64_MAX ? every : w->renewed_boot_ms + every;
+}
+
+static uint64_t *renewable(struct work *w, size_t *ret_n)
+{
+	uint64_t *fences = xcalloc(HASH_COUNT(w->attempts) + 1, sizeof *fences);
+	struct attempt *a, *next;
+
+	*ret_n = 0;
+	HASH_ITER(hh, w->attempts, a, next)
+		if (a->lease_boot_ms && !a->gone)
+			fences[(*ret_n)++] = a->fence;
+	return fences;
+}
+
+void *heartbeat_main(void *arg)
+{
+	struct work *w = arg;
+
+	lock_take(&w->lock);
+	while (!w->stopping) {
+		Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
+		Sluice__V1__Renew renew = SLUICE__V1__RENEW__INIT;
+		int64_t now = clock_boot_ms(), due = renewal_due(w);
+
+		if (due > now) {
+			if (due == INT64_MAX)
+				signal_wait(&w->beat, &w->lock);
+			else
+				signal_wait_ms(&w->beat, &w->lock, due - now);
+			continue;
+		}
+		w->renewed_boot_ms = now;
+		renew.fences = renewable(w, &renew.n_fences);
+		lock_drop(&w->lock);
+		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_RENEW;
+		m.renew = &renew;
+		post(w, &m);
+		free(renew.fences);
+		lock_take(&w->lock);
+	}
+	lock_drop(&w->lock);
+	return NULL;
+}
+
+/* ---- old workspaces ---- */
+
+struct swept {
+	struct list link;
+	uint64_t fence;
+};
+
+void sweep_later(struct work *w, uint64_t fence)
+{
+	struct swept *s = xcalloc(1, sizeof *s);
+
+	s->fence = fence;
+	list_append(&w->sweep, &s->link);
+	signal_one(&w->sweep_wake);
+}
+
+/* What is left when the agent stops is removed at its next start (main.c). */
+void *sweeper_main(void *arg)
+{
+	struct work *w = arg;
+
+	lock_take(&w->lock);
+	for (;;) {
+		struct swept *s = list_first(&w->sweep, struct swept, link);
+		struct error err = { 0 };
+
+		if (!s && w->stopping)
+			break;
+		if (!s) {
+			signal_wait(&w->sweep_wake, &w->lock);
+			continue;
+		}
+		list_remove(&s->link);
+		lock_drop(&w->lock);
+		if (workspace_remove(w->config.workspace.work_dir, s->fence, &err) < 0)
+			log_warn("removing a workspace: %s", err.text);
+		free(s);
+		lock_take(&w->lock);
+	}
+	lock_drop(&w->lock);
+	return NULL;
+}

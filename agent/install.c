@@ -1,0 +1,163 @@
+/*
+ * Releases on this host's disk. A slot is made beside its place and renamed when it is whole, so a
+ * slot that is there is complete; `current` is a link that changes by one rename.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/deploy_private.h"
+#include "agent/workspace.h"
+#include "base/fault.h"
+#include "base/file.h"
+#include "base/log.h"
+
+char *install_path(const struct host *h, const char *release)
+{
+	return xprintf("%s/slots/%s", h->dir, release);
+}
+
+bool install_present(const struct host *h, const char *release)
+{
+	cleanup(freep) char *path = install_path(h, release);
+
+	return *release && file_exists(path);
+}
+
+static int place_part(struct host *h, const Sluice__V1__ReleasePart *part, const char *dir,
+		      struct error *err)
+{
+	cleanup(freep) char *path = path_join(dir, part->slot);
+	struct download what = { .environment = h->name };
+	struct transfer transfer = h->deploy->config.transfer;
+
+	transfer.cancelled = host_interrupted;
+	transfer.cancelled_arg = h;
+	if (!name_valid(part->slot))
+		return error_set(err, ERR_INVALID, "'%s' is no name for a part", part->slot);
+	if (digest_parse(part->digest, &what.artifact, err) < 0 ||
+	    transfer_fetch(&transfer, &what, h->deploy->config.cache, NULL, err) < 0 ||
+	    workspace_place(h->deploy->config.cache, part->digest, part->is_file, path, err) < 0)
+		return error_wrap(err, "part '%s'", part->slot);
+	return 0;
+}
+
+static int fill(struct host *h, const Sluice__V1__HostOrder *order, const char *dir,
+		struct error *err)
+{
+	if (mkdir(dir, 0755) < 0)
+		return error_errno(err, "creating '%s'", dir);
+	for (size_t i = 0; i < order->release->n_parts; i++)
+		if (place_part(h, order->release->parts[i], dir, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* Many files, one sync: a slot that is there after a power cut must be whole. */
+static int sync_file_system(const char *dir, struct error *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -1 : syncfs(fd);
+
+	if (r < 0)
+		error_errno(err, "syncing '%s'", dir);
+	closep(&fd);
+	return r;
+}
+
+int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
+{
+	cleanup(freep) char *path = install_path(h, order->release->id);
+	cleanup(freep) char *aside = xprintf("%s.new", path);
+	cleanup(freep) char *slots = path_join(h->dir, "slots");
+	cleanup(freep) char *tmp = path_join(h->dir, "tmp");
+	const struct deploy_config *c = &h->deploy->config;
+
+	if (install_present(h, order->release->id))
+		return 0;
+	if (file_make_dirs(slots, 0755, err) < 0 || file_make_dirs(tmp, 0700, err) < 0 ||
+	    file_remove_tree(aside, err) < 0)
+		return -1;
+	if (c->uid && chown(tmp, c->uid, c->gid) < 0)
+		return error_errno(err, "giving '%s' to the service's user", tmp);
+	if (fill(h, order, aside, err) < 0) {
+		file_remove_tree(aside, NULL);
+		return -1;
+	}
+	if (FAULT_POINT("install.before-rename"))
+		return error_set(err, ERR_INTERNAL, "fault");
+	if (sync_file_system(aside, err) < 0)
+		return -1;
+	if (file_rename(aside, path, err) < 0)
+		return -1;
+	if (*order->deploy->prepare && service_hook(h, "prepare", order->deploy->prepare,
+						    order->release, order->deploy, err) < 0) {
+		file_remove_tree(path, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+int install_activate(struct host *h, const char *release, struct error *err)
+{
+	cleanup(freep) char *link = path_join(h->dir, "current");
+	cleanup(freep) char *aside = path_join(h->dir, "current.new");
+	cleanup(freep) char *target = path_join("slots", release);
+
+	unlink(aside);
+	if (symlink(target, aside) < 0)
+		return error_errno(err, "creating '%s'", aside);
+	if (FAULT_POINT("activate.before-rename"))
+		return error_set(err, ERR_INTERNAL, "fault");
+	return file_rename(aside, link, err);
+}
+
+static bool is_kept(const Sluice__V1__HostOrder *order, const char *release)
+{
+	if (order->release && strcmp(order->release->id, release) == 0)
+		return true;
+	for (size_t i = 0; i < order->n_keep; i++)
+		if (strcmp(order->keep[i], release) == 0)
+			return true;
+	return false;
+}
+
+/* The place in the state of the slot that was used longest ago and may go; -1: none. */
+static ssize_t oldest(const struct host *h, const Sluice__V1__HostOrder *order)
+{
+	ssize_t found = -1;
+
+	for (size_t i = 0; i < h->state->n_slots; i++) {
+		const Sluice__V1__JournalSlot *s = h->state->slots[i];
+
+		if (strcmp(s->release, h->state->live) != 0 && !is_kept(order, s->release) &&
+		    (found < 0 || s->used_ms < h->state->slots[found]->used_ms))
+			found = (ssize_t)i;
+	}
+	return found;
+}
+
+void install_prune(struct host *h, const Sluice__V1__HostOrder *order)
+{
+	size_t keep = order->deploy && order->deploy->slots ? order->deploy->slots : 3;
+	ssize_t at;
+
+	while (h->state->n_slots > keep && (at = oldest(h, order)) >= 0) {
+		Sluice__V1__JournalSlot *slot = h->state->slots[at];
+		cleanup(freep) char *path = install_path(h, slot->release);
+		struct error err = { 0 };
+
+		if (file_remove_tree(path, &err) < 0) {
+			log_warn("environment '%s': %s", h->name, err.text);
+			return;
+		}
+		lock_take(&h->deploy->lock);
+		memmove(h->state->slots + at, h->state->slots + at + 1,
+			(h->state->n_slots - (size_t)at - 1) * sizeof *h->state->slots);
+		h->state->n_slots--;
+		lock_drop(&h->deploy->lock);
+		protobuf_c_message_free_unpacked(&slot->base, NULL);
+	}
+}

@@ -1,0 +1,246 @@
+/*
+ * sluice-agent: one per host. `join` makes it known to a controller, `run` (the default) works.
+ *
+ * SIGTERM ends this process only: jobs and services go on under their shims and are found again at
+ * the next start. With --stop-work (`sluice dev`) jobs are told to end, as preempted, and services
+ * are stopped, to be started again by the next start. A renewed certificate is taken over in the
+ * same way: the program executes itself anew.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/identity.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "proto/message.h"
+#include "spec/config.h"
+
+enum { LOOK_EVERY_S = 3600, EXIT_USAGE = 2 };
+
+static const struct config_key keys[] = {
+	{ "state_dir", CONFIG_STRING, "/var/lib/sluice-agent",
+	  "where identity, journal, spools and releases are kept", 0, 0 },
+	{ "controller", CONFIG_STRING, NULL,
+	  "host:port of the agents' listener; as learned at join", 0, 0 },
+	{ "slots", CONFIG_INT, NULL, "attempts at a time (default: one for each CPU)", 1, 1024 },
+	{ "cpus", CONFIG_INT, NULL, "CPUs that jobs may reserve (default: all)", 1, 4096 },
+	{ "memory", CONFIG_SIZE, NULL, "memory that jobs may reserve (default: all)", 0, 0 },
+	{ "gpus", CONFIG_INT, NULL, "pretend to have this many GPUs instead of asking NVML", 0,
+	  64 },
+	{ "gpu_memory", CONFIG_SIZE, "16G", "memory of each pretended GPU", 0, 0 },
+	{ "address", CONFIG_STRING, NULL,
+	  "host that service endpoints are announced with (default: the host's name)", 0, 0 },
+	{ "service_ports", CONFIG_PORTS, "18000-18099", "ports that services are given", 0, 0 },
+	{ "user", CONFIG_STRING, NULL,
+	  "user that jobs and services run as (default: sluice-job, if there is one and we are "
+	  "root)",
+	  0, 0 },
+	{ "cache_size", CONFIG_SIZE, "20G", "bytes of artifacts kept in the cache", 0, 0 },
+	{ "cgroup", CONFIG_STRING, NULL,
+	  "delegated cgroup v2 directory (default: our own, if delegated; \"none\")", 0, 0 },
+	{ "shim", CONFIG_STRING, NULL, "path of sluice-shim (default: beside this program)", 0, 0 },
+	{ "stop_work", CONFIG_BOOL, "false",
+	  "on SIGTERM also end jobs (preempted) and stop services", 0, 0 },
+	{ "verbose", CONFIG_BOOL, "false", "log what is usually not worth a line", 0, 0 },
+	{ NULL, CONFIG_STRING, NULL, NULL, 0, 0 },
+};
+
+static int usage(FILE *to, int code)
+{
+	cleanup(buf_release) struct buf text = { 0 };
+
+	config_usage(keys, &text);
+	fprintf(to,
+		"usage: sluice-agent [run] [OPTION...]\n"
+		"       sluice-agent join ADDRESS --token-file FILE [--renew] [OPTION...]\n"
+		"       sluice-agent version\n\n"
+		"  --config FILE   (default /etc/sluice/agent.yaml)\n%s",
+		buf_str(&text));
+	return code;
+}
+
+static int fail(const struct error *err)
+{
+	fprintf(stderr, "sluice-agent: %s\n", err->text);
+	if (*err->hint)
+		fprintf(stderr, "  %s\n", err->hint);
+	return 1;
+}
+
+/* Takes `--name value` or `--name=value` out of the arguments; NULL when it is not there. */
+static const char *take_flag(int *argc, char **argv, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (int i = 1; i < *argc; i++) {
+		bool joined = strncmp(argv[i], name, len) == 0 && argv[i][len] == '=';
+		bool apart = strcmp(argv[i], name) == 0 && i + 1 < *argc;
+		const char *value = joined ? argv[i] + len + 1 : apart ? argv[i + 1] : NULL;
+		int used = joined ? 1 : 2;
+
+		if (!value)
+			continue;
+		memmove(argv + i, argv + i + used, (size_t)(*argc - i - used + 1) * sizeof *argv);
+		*argc -= used;
+		return value;
+	}
+	return NULL;
+}
+
+static bool take_switch(int *argc, char **argv, const char *name)
+{
+	for (int i = 1; i < *argc; i++)
+		if (strcmp(argv[i], name) == 0) {
+			memmove(argv + i, argv + i + 1, (size_t)(*argc - i) * sizeof *argv);
+			--*argc;
+			return true;
+		}
+	return false;
+}
+
+static int prepare_state_dir(const char *dir, int *ret_lock, struct error *err)
+{
+	static const char *const private_dirs[] = { "id", "cache" };
+	static const char *const open_dirs[] = { "work", "env" };
+	cleanup(freep) char *lock = path_join(dir, "lock");
+
+	/* The job's user must be able to pass through to its own workspace, and see nothing else.
+	 */
+	if (file_make_dirs(dir, 0711, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(private_dirs); i++) {
+		cleanup(freep) char *path = path_join(dir, private_dirs[i]);
+
+		if (file_make_dirs(path, 0700, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(open_dirs); i++) {
+		cleanup(freep) char *path = path_join(dir, open_dirs[i]);
+
+		if (file_make_dirs(path, 0711, err) < 0)
+			return -1;
+	}
+	if (file_lock(lock, ret_lock, err) < 0)
+		return error_id(err, "E0605", "another sluice-agent uses '%s'", dir);
+	return 0;
+}
+
+static int join(struct config *config, const char *state_dir, int argc, char **argv,
+		struct error *err)
+{
+	const char *token_file = take_flag(&argc, argv, "--token-file");
+	bool renew = take_switch(&argc, argv, "--renew");
+	cleanup(buf_release) struct buf token = { 0 };
+	cleanup(freep) char *dir = path_join(state_dir, "id");
+	cleanup(message_freep) Sluice__V1__HostFacts *host = NULL;
+	cleanup(identity_freep) struct identity *made = NULL;
+	struct identity_join how = { .dir = dir, .renew = renew };
+
+	if (argc != 3 || !token_file)
+		return error_set(err, ERR_INVALID, "join needs an ADDRESS and --token-file FILE");
+	if (file_read(token_file, 4096, &token, err) < 0)
+		return -1;
+	host = facts_measure(config, state_dir, NULL, err);
+	if (!host)
+		return -1;
+	how.address = argv[2];
+	how.token = buf_str(&token);
+	how.host = host;
+	if (identity_join(&how, err) < 0 || !(made = identity_load(dir, err)))
+		return -1;
+	printf("joined as '%s' (%s), controller at %s\n", made->name, made->id, made->controller);
+	return 0;
+}
+
+/* Waits for a signal; between, hourly, what is due: renewal, trimming the cache. 1: start anew. */
+static int wait_for_end(struct agent *agent)
+{
+	struct timespec hour = { LOOK_EVERY_S, 0 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	for (;;) {
+		struct error err = { 0 };
+		int number = sigtimedwait(&set, NULL, &hour);
+
+		if (number == SIGHUP)
+			return 1;
+		if (number > 0)
+			return 0;
+		if (errno != EAGAIN)
+			continue;
+		switch (agent_look(agent, &err)) {
+		case 1:
+			log_info("the certificate was renewed");
+			return 1;
+		case -1:
+			log_warn("%s", err.text);
+			break;
+		}
+	}
+}
+
+static int work(struct config *config, char **argv, struct error *err)
+{
+	struct agent *agent = agent_start(config, err);
+	int again;
+
+	if (!agent)
+		return -1;
+	again = wait_for_end(agent);
+	agent_stop(agent, config_bool(config, "stop_work") && !again);
+	if (again) {
+		execv("/proc/self/exe", argv);
+		return error_errno(err, "starting anew");
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char **original = argv;
+	const char *path = take_flag(&argc, argv, "--config");
+	cleanup(config_freep) struct config *config = config_new(keys);
+	struct diagnostics d = { 0 };
+	struct error err = { 0 };
+	const char *verb;
+	int lock = -1, r;
+
+	thread_block_signals();
+	if (config_load(config, path ? path : "/etc/sluice/agent.yaml", path != NULL, &d) < 0) {
+		cleanup(buf_release) struct buf text = { 0 };
+
+		diagnostics_text(&d, isatty(2), &text);
+		fputs(buf_str(&text), stderr);
+		return 3;
+	}
+	diagnostics_release(&d);
+	if (config_flags(config, &argc, argv, &err) < 0)
+		return fail(&err), EXIT_USAGE;
+	verb = argc > 1 ? argv[1] : "run";
+	if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
+		return usage(stdout, 0);
+	if (strcmp(verb, "version") == 0 || strcmp(verb, "--version") == 0)
+		return printf("sluice-agent %s\n", SLUICE_VERSION), 0;
+	if (strcmp(verb, "run") != 0 && strcmp(verb, "join") != 0)
+		return usage(stderr, EXIT_USAGE);
+	if (config_bool(config, "verbose"))
+		log_set_level(LOG_LEVEL_DEBUG);
+	if (prepare_state_dir(config_string(config, "state_dir"), &lock, &err) < 0)
+		return fail(&err);
+	r = strcmp(verb, "join") == 0
+		    ? join(config, config_string(config, "state_dir"), argc, argv, &err)
+		    : work(config, original, &err);
+	return r < 0 ? fail(&err) : 0;
+}

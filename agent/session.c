@@ -1,0 +1,234 @@
+/*
+ * The session. The thread that receives also connects; posting happens under the lock, so that
+ * numbers and order agree. A message of a session that ended is lost: whoever needs it to arrive
+ * derives it again from the journal at the next Register.
+ */
+#include "agent/session.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "crypto/random.h"
+#include "proto/message.h"
+
+enum {
+	OPEN_REQUESTS = 64, /* whose answers may still come */
+	FIRST_WAIT_MS = 250,
+	LONGEST_WAIT_MS = 2000,
+};
+
+struct request {
+	uint64_t seq;
+	int64_t sent_boot_ms;
+};
+
+struct session {
+	struct lock lock; /* guards all below */
+	struct signal wake;
+	struct rpc_channel *channel;
+	struct session_events events;
+	pthread_t thread;
+	struct rpc_call *call;
+	bool stopping, registered;
+	uint64_t seq;
+	struct request requests[OPEN_REQUESTS];
+};
+
+static bool is_request(const Sluice__V1__AgentMessage *m)
+{
+	return m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER ||
+	       m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT ||
+	       m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_RENEW;
+}
+
+static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
+{
+	m->seq = ++s->seq;
+	if (is_request(m))
+		s->requests[m->seq % OPEN_REQUESTS] =
+			(struct request){ .seq = m->seq, .sent_boot_ms = clock_boot_ms() };
+	return rpc_post(s->call, m, err);
+}
+
+int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
+{
+	LOCKED(&s->lock);
+	if (!s->call || !s->registered)
+		return error_set(err, ERR_UNAVAILABLE, "not connected to the controller");
+	return post_locked(s, m, err);
+}
+
+/* A reply counts once, for the request it names. */
+static int64_t sent_at_locked(struct session *s, uint64_t seq)
+{
+	struct request *r = &s->requests[seq % OPEN_REQUESTS];
+	int64_t at = r->sent_boot_ms;
+
+	if (!seq || r->seq != seq)
+		return -1;
+	*r = (struct request){ 0 };
+	return at;
+}
+
+static uint64_t answered_seq(const Sluice__V1__ControllerMessage *m)
+{
+	switch (m->body_case) {
+	case SLUICE__V1__CONTROLLER_MESSAGE__BODY_REGISTERED:
+		return m->registered->request_seq;
+	case SLUICE__V1__CONTROLLER_MESSAGE__BODY_ACCEPTED:
+		return m->accepted->request_seq;
+	case SLUICE__V1__CONTROLLER_MESSAGE__BODY_RENEW_ACK:
+		return m->renew_ack->request_seq;
+	default:
+		return 0;
+	}
+}
+
+static void hear(struct session *s, const Sluice__V1__ControllerMessage *m)
+{
+	bool registered = m->body_case == SLUICE__V1__CONTROLLER_MESSAGE__BODY_REGISTERED;
+	int64_t sent;
+
+	lock_take(&s->lock);
+	sent = sent_at_locked(s, answered_seq(m));
+	lock_drop(&s->lock);
+	s->events.received(s->events.arg, m, sent);
+	if (!registered)
+		return;
+	lock_take(&s->lock);
+	s->registered = true;
+	lock_drop(&s->lock);
+	s->events.connected(s->events.arg, true);
+}
+
+/* Opens a call and says Register, so that nothing can be posted before it. */
+static int begin(struct session *s, struct error *err)
+{
+	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
+	cleanup(message_freep) Sluice__V1__Register *body =
+		message_new(&sluice__v1__register__descriptor);
+
+	s->events.describe(s->events.arg, body); /* takes locks of its own: ours is not held */
+	LOCKED(&s->lock);
+	s->call = rpc_open(s->channel, &sluice__v1__agents__descriptor, "Session", err);
+	if (!s->call)
+		return -1;
+	s->seq = 0;
+	memset(s->requests, 0, sizeof s->requests);
+	m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER;
+	m.register_ = body;
+	return post_locked(s, &m, err);
+}
+
+static void end(struct session *s)
+{
+	struct rpc_call *call;
+	bool was;
+
+	lock_take(&s->lock);
+	call = steal(s->call);
+	was = s->registered;
+	s->registered = false;
+	lock_drop(&s->lock);
+	rpc_close(call);
+	if (was)
+		s->events.connected(s->events.arg, false);
+}
+
+static int converse(struct session *s, struct error *err)
+{
+	const Sluice__V1__ControllerMessage *m;
+	int r;
+
+	if (begin(s, err) < 0)
+		return -1;
+	while ((r = rpc_recv(s->call, &m, err)) > 0)
+		hear(s, m);
+	if (r == 0)
+		error_set(err, ERR_UNAVAILABLE, "the controller ended the session");
+	return -1;
+}
+
+/* Half to one and a half times as long, so that a thousand agents do not come back at once. */
+static int64_t jitter(int64_t ms)
+{
+	uint32_t r;
+
+	random_bytes(&r, sizeof r);
+	return ms / 2 + (int64_t)(r % (uint32_t)ms);
+}
+
+static void *session_main(void *arg)
+{
+	struct session *s = arg;
+	int64_t wait = FIRST_WAIT_MS;
+	char said[sizeof((struct error *)0)->text] = "";
+
+	lock_take(&s->lock);
+	while (!s->stopping) {
+		struct error err = { 0 };
+
+		lock_drop(&s->lock);
+		converse(s, &err);
+		lock_take(&s->lock);
+		if (s->registered)
+			wait = FIRST_WAIT_MS, said[0] = '\0';
+		lock_drop(&s->lock);
+		end(s);
+		lock_take(&s->lock);
+		if (s->stopping)
+			break;
+		if (strcmp(said, err.text) != 0) /* once for each reason, not for each try */
+			log_warn("no session: %s%s%s", err.text, *err.hint ? "; " : "", err.hint);
+		memcpy(said, err.text, sizeof said);
+		signal_wait_ms(&s->wake, &s->lock, jitter(wait));
+		wait = MIN(2 * wait, (int64_t)LONGEST_WAIT_MS);
+	}
+	lock_drop(&s->lock);
+	return NULL;
+}
+
+struct session *session_start(struct rpc_channel *channel, const struct session_events *events)
+{
+	struct session *s = xcalloc(1, sizeof *s);
+
+	lock_init(&s->lock);
+	signal_init(&s->wake);
+	s->channel = channel;
+	s->events = *events;
+	s->thread = thread_start("session", 256 << 10, session_main, s);
+	return s;
+}
+
+void session_goodbye(struct session *s, const char *reason)
+{
+	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
+	Sluice__V1__Goodbye body = SLUICE__V1__GOODBYE__INIT;
+	struct timespec moment = { 0, 100 * 1000000L };
+	struct error ignored = { 0 };
+
+	body.reason = (char *)reason;
+	m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_GOODBYE;
+	m.goodbye = &body;
+	if (session_post(s, &m, &ignored) == 0)
+		nanosleep(&moment, NULL);
+}
+
+void session_stop(struct session *s)
+{
+	if (!s)
+		return;
+	lock_take(&s->lock);
+	s->stopping = true;
+	if (s->call)
+		rpc_cancel(s->call);
+	signal_all(&s->wake);
+	lock_drop(&s->lock);
+	thread_join(s->thread);
+	signal_release(&s->wake);
+	lock_release(&s->lock);
+	free(s);
+}

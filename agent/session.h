@@ -1,0 +1,38 @@
+/*
+ * session.h - the one control conversation with the controller
+ *
+ * Connects, registers, hears; connects again when it breaks, with jitter, for ever. Messages are
+ * numbered; the send time of each request is kept until its answer, since a lease counts from when
+ * the request was sent, never from when the answer came (PROTOCOL.md, RenewAck).
+ */
+#ifndef AGENT_SESSION_H
+#define AGENT_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/error.h"
+#include "rpc/rpc.h"
+#include "sluice/v1/agents.pb-c.h"
+
+struct session;
+
+/* Both come on the session's thread and must not wait: renewals depend on it. */
+struct session_events {
+	/* What this host holds, into a heap message that the session sends. */
+	void (*describe)(void *arg, Sluice__V1__Register *ret);
+	/* sent_boot_ms: when the request that this answers was sent; -1: it answers none that is
+	 * open. */
+	void (*received)(void *arg, const Sluice__V1__ControllerMessage *m, int64_t sent_boot_ms);
+	void (*connected)(void *arg, bool now);
+	void *arg;
+};
+
+struct session *session_start(struct rpc_channel *channel, const struct session_events *events);
+void session_stop(struct session *s);
+/* Numbers the message and queues it; returns at once. ERR_UNAVAILABLE while not registered: what
+ * must arrive is said again after the next Register. */
+int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err);
+/* Says Goodbye and waits a moment for it to leave. */
+void session_goodbye(struct session *s, const char *reason);
+
+#endif

@@ -1,0 +1,428 @@
+/*
+ * The shipper. One thread sends: it takes the logs in turn, a frame each, so that a loud job does
+ * not starve a quiet one. Another receives the acknowledgements of the open stream. The lock guards
+ * the list of logs and their offsets; it is never held over a read, a send or a callback: a log in
+ * use is marked busy instead, and closing waits for that.
+ */
+#include "agent/ship.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "crypto/digest.h"
+#include "sluice/v1/logs.pb-c.h"
+
+enum { IDLE_CLOSE_MS = 10000, FIRST_WAIT_MS = 200, LONGEST_WAIT_MS = 5000 };
+
+struct ship_log {
+	struct ship *ship;
+	struct list link;
+	struct ship_events events;
+	struct spool *spool; /* the sender's */
+	char *name, *environment;
+	uint64_t fence;
+	uint64_t have[SPOOL_STREAMS], sent[SPOOL_STREAMS], acked[SPOOL_STREAMS];
+	uint64_t end[SPOOL_STREAMS];
+	bool ending, told, refused, watching;
+	int busy;
+};
+
+struct ship {
+	struct lock lock; /* guards all below */
+	struct signal work, idle;
+	struct list logs;
+	struct rpc_channel *channel;
+	char *spool_dir;
+	pthread_t sender, receiver;
+	struct rpc_call *call; /* the open stream; the sender's */
+	bool broken, stopping;
+};
+
+/* ---- what there is to do ---- */
+
+static bool log_complete(const struct ship_log *log)
+{
+	if (!log->ending)
+		return false;
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		if (log->acked[i] < log->end[i])
+			return false;
+	return true;
+}
+
+/* The stream of this log that may send now, or -1. */
+static int log_sendable(const struct ship_log *log)
+{
+	if (log->refused)
+		return -1;
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		if (log->sent[i] < log->have[i] && log->sent[i] - log->acked[i] < SHIP_WINDOW)
+			return i;
+	return -1;
+}
+
+static bool log_unacked(const struct ship_log *log)
+{
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		if (log->acked[i] < log->have[i])
+			return !log->refused;
+	return false;
+}
+
+/* The next log that may send, moved to the end so that all get their turn. */
+static struct ship_log *next_locked(struct ship *s, int *ret_stream)
+{
+	struct ship_log *log;
+
+	list_each(log, &s->logs, link) {
+		*ret_stream = log_sendable(log);
+		if (*ret_stream >= 0) {
+			list_remove(&log->link);
+			list_append(&s->logs, &log->link);
+			return log;
+		}
+	}
+	return NULL;
+}
+
+static bool unacked_locked(struct ship *s)
+{
+	struct ship_log *log;
+
+	list_each(log, &s->logs, link)
+		if (log_unacked(log))
+			return true;
+	return false;
+}
+
+static void busy_done_locked(struct ship_log *log)
+{
+	if (--log->busy == 0)
+		signal_all(&log->ship->idle);
+}
+
+/* Tells the owner, once, that all is durable or refused. Called and returns with the lock held. */
+static void tell_shipped_locked(struct ship_log *log)
+{
+	bool refused = log->refused;
+
+	if (log->told || !log->ending || !(refused || log_complete(log)))
+		return;
+	log->told = true;
+	log->busy++;
+	lock_drop(&log->ship->lock);
+	if (log->events.shipped)
+		log->events.shipped(log->events.arg, refused);
+	lock_take(&log->ship->lock);
+	busy_done_locked(log);
+}
+
+/* ---- the receiver: acknowledgements of one stream ---- */
+
+static struct ship_log *find_locked(struct ship *s, const Sluice__V1__AppendReply *reply)
+{
+	struct ship_log *log;
+
+	list_each(log, &s->logs, link)
+		if (reply->fence ? log->fence == reply->fence
+				 : !log->fence && strcmp(log->environment, reply->environment) == 0)
+			return log;
+	return NULL;
+}
+
+static void acknowledged(struct ship *s, const Sluice__V1__AppendReply *reply)
+{
+	LOCKED(&s->lock);
+	struct ship_log *log = find_locked(s, reply);
+	uint32_t i = reply->stream;
+
+	if (!log || i >= SPOOL_STREAMS)
+		return;
+	if (reply->refused) {
+		log->refused = true;
+	} else if (reply->durable_end > log->acked[i]) {
+		log->acked[i] = reply->durable_end;
+		log->sent[i] = MAX(log->sent[i], reply->durable_end);
+	} else if (reply->durable_end < log->sent[i]) {
+		log->sent[i] = reply->durable_end; /* a gap there: again from what it has */
+	}
+	tell_shipped_locked(log);
+	signal_all(&s->work);
+}
+
+static void *receive(void *arg)
+{
+	struct ship *s = arg;
+	const Sluice__V1__AppendReply *reply;
+	struct error err = { 0 };
+
+	while (rpc_recv(s->call, &reply, &err) > 0)
+		acknowledged(s, reply);
+	LOCKED(&s->lock);
+	if (err.code && !s->stopping)
+		log_debug("shipping logs: %s", err.text);
+	s->broken = true;
+	signal_all(&s->work);
+	return NULL;
+}
+
+/* ---- the sender ---- */
+
+static void stream_close(struct ship *s, bool orderly)
+{
+	struct error ignored = { 0 };
+	struct ship_log *log;
+
+	if (!s->call)
+		return;
+	if (orderly)
+		rpc_done_sending(s->call, &ignored);
+	else
+		rpc_cancel(s->call);
+	thread_join(s->receiver);
+	rpc_close(s->call);
+	LOCKED(&s->lock);
+	s->call = NULL;
+	s->broken = false;
+	list_each(log, &s->logs, link)
+		memcpy(log->sent, log->acked, sizeof log->sent);
+}
+
+static int stream_open(struct ship *s, struct error *err)
+{
+	if (s->call)
+		return 0;
+	s->call = rpc_open(s->channel, &sluice__v1__logs__descriptor, "Append", err);
+	if (!s->call)
+		return -1;
+	s->receiver = thread_start("ship-ack", 128 << 10, receive, s);
+	return 0;
+}
+
+static int read_frame(struct ship_log *log, int stream, uint64_t *at, size_t want, void *data,
+		      struct error *err)
+{
+	ssize_t n;
+
+	if (!log->spool && !(log->spool = spool_open(log->ship->spool_dir, log->name, err)))
+		return -1;
+	if (stream == SPOOL_OUTPUT)
+		spool_set_length(log->spool, *at + want);
+	n = spool_read(log->spool, (enum spool_stream)stream, *at, data, want, err);
+	if (n < 0 && err->code == ERR_NOT_FOUND && !log->fence && stream == SPOOL_OUTPUT) {
+		/* A service's oldest output was rotated away before anybody fetched it. */
+		*at = spool_begin(log->spool);
+		error_clear(err);
+		n = spool_read(log->spool, SPOOL_OUTPUT, *at, data, want, err);
+	}
+	return n < 0 ? -1 : (int)n;
+}
+
+static int send_frame(struct ship *s, struct ship_log *log, int stream, uint64_t at, size_t want,
+		      struct error *err)
+{
+	Sluice__V1__AppendRequest request = SLUICE__V1__APPEND_REQUEST__INIT;
+	void *data = xmalloc(want);
+	int n = read_frame(log, stream, &at, want, data, err);
+	struct rpc_tail tail = { .field = 15, .data = data, .release = free, .arg = data };
+
+	if (n <= 0) {
+		free(data);
+		if (n < 0)
+			return -1;
+	} else {
+		request.fence = log->fence;
+		request.environment = log->environment;
+		request.stream = (uint32_t)stream;
+		request.offset = at;
+		request.oldest =
+			!log->fence && stream == SPOOL_OUTPUT && at == spool_begin(log->spool);
+		request.crc32c = crc32c(0, data, (size_t)n);
+		tail.len = (size_t)n;
+		if (rpc_send_tail(s->call, &request, &tail, err) < 0)
+			return -1;
+	}
+	LOCKED(&s->lock);
+	log->sent[stream] = at + (uint64_t)n;
+	return 0;
+}
+
+/* One frame of one log, then, when all that was announced of it is sent, a word to its owner. */
+static int ship_one(struct ship *s, struct ship_log *log, int stream, struct error *err)
+{
+	uint64_t at = log->sent[stream];
+	size_t want = MIN(log->have[stream] - at, (uint64_t)SHIP_FRAME);
+	bool drained;
+	int r;
+
+	log->busy++;
+	lock_drop(&s->lock);
+	r = stream_open(s, err);
+	if (r == 0)
+		r = send_frame(s, log, stream, at, want, err);
+	lock_take(&s->lock);
+	drained = r == 0 && stream == SPOOL_OUTPUT && log->sent[0] >= log->have[0] && log->watching;
+	at = log->sent[0];
+	if (drained) {
+		log->watching = false;
+		lock_drop(&s->lock);
+		if (log->events.drained)
+			log->events.drained(log->events.arg, at);
+		lock_take(&s->lock);
+	}
+	if (r < 0 && err->code != ERR_CANCELLED && err->code != ERR_UNAVAILABLE) {
+		log_warn("log of '%s' cannot be read: %s", log->name, err->text);
+		log->refused = true; /* nothing can be done about it here; its owner is told */
+		tell_shipped_locked(log);
+		r = 0;
+	}
+	busy_done_locked(log);
+	return r;
+}
+
+/* Waits for work; false when it is time to end the stream or to stop. */
+static bool wait_locked(struct ship *s)
+{
+	if (s->call && !unacked_locked(s))
+		return signal_wait_ms(&s->work, &s->lock, IDLE_CLOSE_MS);
+	signal_wait(&s->work, &s->lock);
+	return true;
+}
+
+static void *send_all(void *arg)
+{
+	struct ship *s = arg;
+	int64_t back_off = FIRST_WAIT_MS;
+
+	lock_take(&s->lock);
+	while (!s->stopping) {
+		struct error err = { 0 };
+		struct ship_log *log;
+		int stream;
+		bool orderly = false, end = s->broken;
+
+		if (!end) {
+			log = next_locked(s, &stream);
+			if (log)
+				end = ship_one(s, log, stream, &err) < 0;
+			else if (!wait_locked(s) && !unacked_locked(s))
+				end = orderly = true;
+			if (log && !end)
+				back_off = FIRST_WAIT_MS;
+		}
+		if (!end)
+			continue;
+		lock_drop(&s->lock);
+		stream_close(s, orderly);
+		lock_take(&s->lock);
+		if (!orderly && !s->stopping) {
+			signal_wait_ms(&s->work, &s->lock, back_off);
+			back_off = MIN(2 * back_off, (int64_t)LONGEST_WAIT_MS);
+		}
+	}
+	lock_drop(&s->lock);
+	stream_close(s, false);
+	return NULL;
+}
+
+/* ---- for the owners of logs ---- */
+
+struct ship *ship_start(struct rpc_channel *channel, const char *spool_dir)
+{
+	struct ship *s = xcalloc(1, sizeof *s);
+
+	lock_init(&s->lock);
+	signal_init(&s->work);
+	signal_init(&s->idle);
+	list_init(&s->logs);
+	s->channel = channel;
+	s->spool_dir = xstrdup(spool_dir);
+	s->sender = thread_start("ship", 256 << 10, send_all, s);
+	return s;
+}
+
+void ship_stop(struct ship *s)
+{
+	if (!s)
+		return;
+	lock_take(&s->lock);
+	s->stopping = true;
+	if (s->call)
+		rpc_cancel(s->call);
+	signal_all(&s->work);
+	lock_drop(&s->lock);
+	thread_join(s->sender);
+	assert(list_empty(&s->logs));
+	signal_release(&s->idle);
+	signal_release(&s->work);
+	lock_release(&s->lock);
+	free(s->spool_dir);
+	free(s);
+}
+
+struct ship_log *ship_log_open(struct ship *s, const struct ship_what *what,
+			       const struct ship_events *events)
+{
+	struct ship_log *log = xcalloc(1, sizeof *log);
+
+	log->ship = s;
+	log->events = *events;
+	log->name = xstrdup(what->name);
+	log->environment = xstrdup(what->environment ? what->environment : "");
+	log->fence = what->fence;
+	log->have[0] = log->sent[0] = log->acked[0] = what->from;
+	log->watching = true;
+	LOCKED(&s->lock);
+	list_append(&s->logs, &log->link);
+	return log;
+}
+
+void ship_log_grown(struct ship_log *log, uint64_t length)
+{
+	LOCKED(&log->ship->lock);
+	log->have[0] = MAX(log->have[0], length);
+	log->watching = true;
+	signal_all(&log->ship->work);
+}
+
+void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS])
+{
+	LOCKED(&log->ship->lock);
+	memcpy(log->end, end, sizeof log->end);
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		log->have[i] = MAX(log->have[i], end[i]);
+	log->ending = true;
+	tell_shipped_locked(log);
+	signal_all(&log->ship->work);
+}
+
+void ship_log_rewind(struct ship_log *log, const uint64_t durable[SPOOL_STREAMS])
+{
+	LOCKED(&log->ship->lock);
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		log->acked[i] = log->sent[i] = MIN(log->acked[i], durable[i]);
+	log->told = log->refused = false;
+	tell_shipped_locked(log);
+	signal_all(&log->ship->work);
+}
+
+void ship_log_close(struct ship_log *log)
+{
+	if (!log)
+		return;
+	struct ship *s = log->ship;
+
+	lock_take(&s->lock);
+	while (log->busy)
+		signal_wait(&s->idle, &s->lock);
+	list_remove(&log->link);
+	lock_drop(&s->lock);
+	spool_close(log->spool);
+	free(log->name);
+	free(log->environment);
+	free(log);
+}

@@ -1,0 +1,440 @@
+/*
+ * The table of attempts, and what the controller says about them. Everything here only marks what
+ * is to be done and returns: the session's thread must never wait for a disk or a process.
+ */
+#include "agent/work.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/work_private.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "proto/message.h"
+
+/* ---- attempts ---- */
+
+int64_t lease_kill_budget(int64_t lease_ms)
+{
+	return MIN((int64_t)15000, lease_ms / 4);
+}
+
+struct attempt *attempt_find(struct work *w, uint64_t fence)
+{
+	struct attempt *a;
+
+	HASH_FIND(hh, w->attempts, &fence, sizeof fence, a);
+	return a;
+}
+
+struct attempt *attempt_add(struct work *w, Sluice__V1__Assignment *assignment)
+{
+	struct attempt *a = xcalloc(1, sizeof *a);
+
+	a->work = w;
+	a->fence = assignment->fence;
+	a->assignment = assignment;
+	a->lease_ms = assignment->lease_ms;
+	list_init(&a->ready);
+	list_init(&a->todo_link);
+	HASH_ADD(hh, w->attempts, fence, sizeof a->fence, a);
+	return a;
+}
+
+void attempt_free(struct attempt *a)
+{
+	HASH_DEL(a->work->attempts, a);
+	list_remove(&a->ready);
+	list_remove(&a->todo_link);
+	message_free(a->assignment);
+	message_free(a->finished);
+	free(a->stop_reason);
+	free(a);
+}
+
+void attempt_todo(struct attempt *a, enum todo what)
+{
+	a->todo |= what;
+	if (!list_linked(&a->todo_link))
+		list_append(&a->work->todo_list, &a->todo_link);
+	signal_one(&a->work->control);
+}
+
+void attempt_ready(struct attempt *a)
+{
+	if (a->stage != STAGE_ACCEPTED)
+		return;
+	a->stage = STAGE_READY;
+	list_append(&a->work->ready_list, &a->ready);
+	signal_one(&a->work->ready);
+}
+
+static enum shim_reason shim_reason_of(Sluice__V1__ExitReason as)
+{
+	return as == SLUICE__V1__EXIT_REASON__EXIT_PREEMPTED ? SHIM_PREEMPTED : SHIM_CANCELLED;
+}
+
+/* A runner that has it hears from its slot, or sees `stop` before it starts anything. */
+void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reason,
+		  int64_t grace_ms)
+{
+	struct error err = { 0 };
+
+	if (!a->stop) {
+		a->stop = true;
+		a->stop_as = as ? as : SLUICE__V1__EXIT_REASON__EXIT_CANCELLED;
+		a->stop_reason = xstrdup(reason);
+		a->stop_grace_ms = grace_ms > 0 ? grace_ms : a->assignment->spec->grace_ms;
+	}
+	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING &&
+	    slot_signal(a->runner->slot, a->fence, shim_reason_of(a->stop_as), a->stop_grace_ms,
+			&err) < 0)
+		log_debug("stopping %" PRIu64 ": %s", a->fence, err.text);
+}
+
+/* The controller knows nothing of it any more. */
+static void attempt_drop(struct attempt *a)
+{
+	a->gone = true;
+	if (a->held)
+		attempt_stop(a, SLUICE__V1__EXIT_REASON__EXIT_CANCELLED, "over", 0);
+	else
+		attempt_todo(a, TODO_FORGET);
+}
+
+static void lease_granted(struct attempt *a, int64_t sent_boot_ms)
+{
+	struct error err = { 0 };
+
+	if (sent_boot_ms < 0 || sent_boot_ms + a->lease_ms <= a->lease_boot_ms)
+		return;
+	a->lease_boot_ms = sent_boot_ms + a->lease_ms;
+	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING &&
+	    slot_deadline(a->runner->slot, a->fence, a->lease_boot_ms, &err) < 0)
+		log_debug("renewing %" PRIu64 ": %s", a->fence, err.text);
+}
+
+/* ---- what the session says ---- */
+
+static Sluice__V1__Held__State held_state(const struct attempt *a)
+{
+	if (a->lost)
+		return SLUICE__V1__HELD__STATE__LOST;
+	if (a->finished)
+		return SLUICE__V1__HELD__STATE__EXITED;
+	return a->stage == STAGE_RUNNING || a->attached ? SLUICE__V1__HELD__STATE__STARTED
+							: SLUICE__V1__HELD__STATE__ACCEPTED;
+}
+
+void work_describe(struct work *w, Sluice__V1__Register *ret)
+{
+	struct attempt *a, *next;
+	LOCKED(&w->lock);
+
+	ret->journal_lost = journal_lost(w->config.journal);
+	HASH_ITER(hh, w->attempts, a, next) {
+		Sluice__V1__Held *held;
+
+		if (a->gone)
+			continue;
+		held = message_new(&sluice__v1__held__descriptor);
+		held->fence = a->fence;
+		held->state = held_state(a);
+		a->announced = true;
+		message_append(ret, held, held);
+	}
+}
+
+void work_registered(struct work *w, const Sluice__V1__Registered *m, int64_t sent_boot_ms)
+{
+	LOCKED(&w->lock);
+
+	for (size_t i = 0; i < m->n_held; i++) {
+		struct attempt *a = attempt_find(w, m->held[i]->fence);
+
+		if (!a)
+			continue;
+		if (m->held[i]->verdict != SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE || a->lost) {
+			attempt_drop(a);
+			continue;
+		}
+		lease_granted(a, sent_boot_ms);
+		if (a->stage == STAGE_ACCEPTED && a->lease_boot_ms)
+			attempt_ready(a);
+		else if (a->stage == STAGE_FINISHING)
+			attempt_todo(a, TODO_FINISH); /* the last one may not have arrived */
+	}
+	signal_one(&w->beat);
+}
+
+void work_offered(struct work *w, const Sluice__V1__Offer *m, uint64_t epoch)
+{
+	struct offered *o = xcalloc(1, sizeof *o);
+	LOCKED(&w->lock);
+
+	o->offer = message_copy(m);
+	o->epoch = epoch;
+	list_append(&w->offers, &o->link);
+	signal_one(&w->control);
+}
+
+void work_accepted(struct work *w, const Sluice__V1__Accepted *m, int64_t sent_boot_ms)
+{
+	LOCKED(&w->lock);
+
+	if (sent_boot_ms < 0)
+		return; /* matches no open request: nobody can say when the lease began */
+	for (size_t i = 0; i < m->n_fences; i++) {
+		struct attempt *a = attempt_find(w, m->fences[i]);
+
+		if (!a || a->gone)
+			continue;
+		lease_granted(a, sent_boot_ms);
+		attempt_ready(a);
+	}
+	signal_one(&w->beat);
+}
+
+void work_renewed(struct work *w, const Sluice__V1__RenewAck *m, int64_t sent_boot_ms)
+{
+	LOCKED(&w->lock);
+
+	for (size_t i = 0; i < m->n_fences; i++) {
+		struct attempt *a = attempt_find(w, m->fences[i]);
+
+		if (a)
+			lease_granted(a, sent_boot_ms);
+	}
+}
+
+void work_told_to_stop(struct work *w, const Sluice__V1__Stop *m)
+{
+	LOCKED(&w->lock);
+
+	for (size_t i = 0; i < m->n_fences; i++) {
+		struct attempt *a = attempt_find(w, m->fences[i]);
+
+		if (!a)
+			continue;
+		if (a->held || (a->stage == STAGE_READY && a->lease_boot_ms)) {
+			attempt_stop(a, m->as, m->reason, m->grace_ms);
+			continue;
+		}
+		attempt_drop(a); /* it ended, or never began: there is nothing to say about it */
+	}
+}
+
+void work_acknowledged(struct work *w, const Sluice__V1__FinishAck *m)
+{
+	LOCKED(&w->lock);
+
+	for (size_t i = 0; i < m->n_fences; i++) {
+		struct attempt *a = attempt_find(w, m->fences[i]);
+
+		if (a && !a->held)
+			attempt_todo(a, TODO_FORGET);
+	}
+	for (size_t i = 0; i < m->n_needs; i++) {
+		const Sluice__V1__FinishNeed *need = m->needs[i];
+		struct attempt *a = attempt_find(w, need->fence);
+		uint64_t durable[SPOOL_STREAMS] = { 0 };
+
+		if (!a || a->held || a->stage != STAGE_FINISHING)
+			continue;
+		a->stage = STAGE_SHIPPING;
+		for (size_t k = 0; k < MIN(need->n_log_durable, (size_t)SPOOL_STREAMS); k++)
+			durable[k] = need->log_durable[k];
+		if (need->n_digests) { /* collect and upload again: the workspace is still there */
+			a->attached = true;
+			a->stage = STAGE_ACCEPTED;
+			attempt_ready(a);
+		} else if (a->log) {
+			ship_log_rewind(a->log, durable);
+		} else {
+			attempt_todo(a, TODO_FINISH);
+		}
+	}
+}
+
+/* ---- from the journal, and the threads ---- */
+
+static void take_in(void *arg, Sluice__V1__JournalAttempt *row)
+{
+	struct work *w = arg;
+	struct attempt *a;
+
+	if (!row->assignment || !row->assignment->spec) {
+		struct error err = { 0 };
+
+		if (journal_forget(w->config.journal, row->fence, &err) < 0)
+			log_warn("%s", err.text);
+		message_free(row);
+		return;
+	}
+	a = attempt_add(w, steal(row->assignment));
+	if (row->state == SLUICE__V1__JOURNAL_ATTEMPT__STATE__EXITED && row->finished) {
+		a->finished = steal(row->finished);
+		a->stage = STAGE_SHIPPING;
+		attempt_todo(a, TODO_EXITED);
+	} else if (row->state != SLUICE__V1__JOURNAL_ATTEMPT__STATE__ACCEPTED) {
+		a->lost = true; /* until work_found() says otherwise */
+	}
+	message_free(row);
+}
+
+struct work *work_new(const struct work_config *config)
+{
+	struct work *w = xcalloc(1, sizeof *w);
+
+	lock_init(&w->lock);
+	signal_init(&w->control);
+	signal_init(&w->ready);
+	signal_init(&w->beat);
+	signal_init(&w->idle);
+	signal_init(&w->sweep_wake);
+	list_init(&w->ready_list);
+	list_init(&w->todo_list);
+	list_init(&w->offers);
+	list_init(&w->sweep);
+	w->config = *config;
+	w->n_runners = config->slots;
+	w->runners = xcalloc(w->n_runners, sizeof *w->runners);
+	journal_attempts(config->journal, take_in, w);
+	return w;
+}
+
+bool work_knows(struct work *w, uint64_t fence)
+{
+	LOCKED(&w->lock);
+	return attempt_find(w, fence) != NULL;
+}
+
+static struct runner *runner_of(struct work *w, const char *slot)
+{
+	unsigned at;
+
+	if (sscanf(slot, "slot-%u", &at) != 1 || at >= 4096)
+		return NULL;
+	if (at >= w->n_runners) {
+		w->runners = xreallocarray(w->runners, at + 1, sizeof *w->runners);
+		memset(w->runners + w->n_runners, 0, (at + 1 - w->n_runners) * sizeof *w->runners);
+		w->n_runners = at + 1;
+	}
+	return &w->runners[at];
+}
+
+bool work_found(struct work *w, struct found *found)
+{
+	struct attempt *a = found->fence ? attempt_find(w, found->fence) : NULL;
+	struct runner *r;
+
+	if (!a || a->finished)
+		return false;
+	a->attached = true;
+	if (found->state == FOUND_DONE) {
+		a->lost = false; /* a runner collects what it left */
+		a->stage = STAGE_ACCEPTED;
+		attempt_ready(a);
+		return true;
+	}
+	r = found->state == FOUND_LIVE ? runner_of(w, slot_name(found->slot)) : NULL;
+	if (!r || r->first)
+		return found->state == FOUND_LOST;
+	a->lost = false;
+	a->stage = STAGE_RUNNING;
+	a->held = true;
+	r->slot = steal(found->slot);
+	r->first = a;
+	return true;
+}
+
+void work_start(struct work *w, struct session *session)
+{
+	w->session = session;
+	w->started = true;
+	for (unsigned i = 0; i < w->n_runners; i++) {
+		struct runner *r = &w->runners[i];
+
+		r->work = w;
+		snprintf(r->name, sizeof r->name, "slot-%u", i);
+		if (r->first)
+			r->first->runner = r;
+		r->thread = thread_start(r->name, 512 << 10, runner_main, r);
+	}
+	w->control_thread = thread_start("control", 256 << 10, control_main, w);
+	w->heartbeat_thread = thread_start("heartbeat", 128 << 10, heartbeat_main, w);
+	w->sweeper_thread = thread_start("sweeper", 128 << 10, sweeper_main, w);
+}
+
+static bool any_running(struct work *w)
+{
+	struct attempt *a, *next;
+
+	HASH_ITER(hh, w->attempts, a, next)
+		if (a->held || a->stage >= STAGE_RUNNING)
+			return true;
+	return false;
+}
+
+void work_stop(struct work *w, bool stop, int64_t stop_ms)
+{
+	int64_t until = clock_boot_ms() + stop_ms;
+	struct attempt *a, *next;
+
+	if (!w->started)
+		return;
+	lock_take(&w->lock);
+	if (stop) {
+		HASH_ITER(hh, w->attempts, a, next)
+			attempt_stop(a, SLUICE__V1__EXIT_REASON__EXIT_PREEMPTED,
+				     "the agent was stopped", 0);
+		while (any_running(w) && clock_boot_ms() < until)
+			signal_wait_ms(&w->idle, &w->lock, until - clock_boot_ms());
+	}
+	w->stopping = true;
+	signal_all(&w->control);
+	signal_all(&w->ready);
+	signal_all(&w->beat);
+	signal_all(&w->sweep_wake);
+	for (unsigned i = 0; i < w->n_runners; i++) {
+		struct error ignored = { 0 };
+
+		if (w->runners[i].slot) /* a status event wakes a runner that waits for its slot */
+			slot_ask_status(w->runners[i].slot, &ignored);
+	}
+	lock_drop(&w->lock);
+	for (unsigned i = 0; i < w->n_runners; i++)
+		thread_join(w->runners[i].thread);
+	thread_join(w->control_thread);
+	thread_join(w->heartbeat_thread);
+	thread_join(w->sweeper_thread);
+	w->started = false;
+}
+
+void work_free(struct work *w)
+{
+	struct attempt *a, *next;
+	struct offered *o, *next_o;
+
+	if (!w)
+		return;
+	HASH_ITER(hh, w->attempts, a, next) {
+		ship_log_close(a->log);
+		attempt_free(a);
+	}
+	list_each_safe(o, next_o, &w->offers, link) {
+		message_free(o->offer);
+		free(o);
+	}
+	for (unsigned i = 0; i < w->n_runners; i++)
+		slot_close(w->runners[i].slot);
+	free(w->runners);
+	signal_release(&w->control);
+	signal_release(&w->ready);
+	signal_release(&w->beat);
+	signal_release(&w->idle);
+	signal_release(&w->sweep_wake);
+	lock_release(&w->lock);
+	free(w);
+}

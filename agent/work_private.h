@@ -1,0 +1,94 @@
+/*
+ * work_private.h - what work.c (the table), control.c and runner.c share
+ */
+#ifndef AGENT_WORK_PRIVATE_H
+#define AGENT_WORK_PRIVATE_H
+
+#include <uthash.h>
+#include "agent/work.h"
+#include "base/list.h"
+#include "base/thread.h"
+
+enum stage { STAGE_ACCEPTED, STAGE_READY, STAGE_RUNNING, STAGE_SHIPPING, STAGE_FINISHING };
+
+enum todo {
+	TODO_EXITED = BIT(0), /* journal it, let the log end */
+	TODO_FINISH = BIT(1), /* say Finish */
+	TODO_FORGET = BIT(2),
+};
+
+struct attempt {
+	uint64_t fence;
+	UT_hash_handle hh;
+	Sluice__V1__Assignment *assignment;
+	Sluice__V1__FinishedAttempt *finished; /* once it ended */
+	enum stage stage;
+	bool lost;	/* started, and no trace of how it ended */
+	bool held;	/* a runner has it */
+	bool attached;	/* found running or ended at start: nothing is prepared */
+	bool announced; /* Accept or Register named it */
+	bool stop;	/* the controller wants it to end */
+	bool gone;	/* forget it as soon as no runner has it */
+	Sluice__V1__ExitReason stop_as;
+	char *stop_reason;
+	int64_t stop_grace_ms;
+	int64_t lease_ms;      /* T_a */
+	int64_t lease_boot_ms; /* when it ends; 0: not granted yet */
+	struct runner *runner;
+	struct ship_log *log;
+	struct list ready;     /* in work.ready */
+	struct list todo_link; /* in work.todo */
+	unsigned todo;
+	struct work *work;
+};
+
+struct runner {
+	struct work *work;
+	pthread_t thread;
+	struct slot *slot;
+	char name[32];
+	struct attempt *attempt; /* the one it has */
+	struct attempt *first;	 /* found running in this slot at start */
+};
+
+struct offered {
+	struct list link;
+	Sluice__V1__Offer *offer;
+	uint64_t epoch;
+};
+
+struct work {
+	struct lock lock; /* guards all below, and every attempt */
+	struct signal control, ready, beat, idle;
+	struct work_config config;
+	struct session *session;
+	struct attempt *attempts;
+	struct list ready_list, todo_list, offers;
+	struct runner *runners;
+	unsigned n_runners;
+	pthread_t control_thread, heartbeat_thread, sweeper_thread;
+	struct list sweep;
+	struct signal sweep_wake;
+	int64_t renewed_boot_ms;
+	bool started, stopping;
+};
+
+/* All with the lock held. */
+struct attempt *attempt_find(struct work *w, uint64_t fence);
+struct attempt *attempt_add(struct work *w, Sluice__V1__Assignment *assignment); /* takes it */
+void attempt_todo(struct attempt *a, enum todo what);
+void attempt_ready(struct attempt *a);
+void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reason,
+		  int64_t grace_ms);
+void attempt_free(struct attempt *a);
+/* Removes work/<fence> on a thread of its own: it may be large. */
+void sweep_later(struct work *w, uint64_t fence);
+struct ship_log *attempt_log(struct attempt *a); /* opens its log */
+
+int64_t lease_kill_budget(int64_t lease_ms);
+void *control_main(void *work);
+void *heartbeat_main(void *work);
+void *sweeper_main(void *work);
+void *runner_main(void *runner);
+
+#endif

@@ -1,0 +1,307 @@
+/*
+ * Workspaces. An artifact is fetched into the chunk cache first and unpacked from there, so that
+ * eight instances that read one data set fetch it once.
+ */
+#include "agent/workspace.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "blob/reader.h"
+#include "spec/spec.h"
+
+static void env_add(struct workspace *ws, const char *name, const char *value)
+{
+	ws->env = xreallocarray(ws->env, ws->n_env + 2, sizeof *ws->env);
+	ws->env[ws->n_env++] = xprintf("%s=%s", name, value);
+	ws->env[ws->n_env] = NULL;
+}
+
+static void env_add_as(struct workspace *ws, const char *prefix, const char *name,
+		       const char *value)
+{
+	cleanup(freep) char *variable = spec_variable(prefix, name);
+
+	env_add(ws, variable, value);
+}
+
+/* Verify steps, services and hooks start in the release's part `code`, where there is one. */
+static bool has_code(const Sluice__V1__Assignment *a)
+{
+	for (size_t i = 0; a->release && i < a->release->n_parts; i++)
+		if (strcmp(a->release->parts[i]->slot, "code") == 0)
+			return !a->release->parts[i]->is_file;
+	return false;
+}
+
+/* ---- artifacts ---- */
+
+static int fetch(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+		 const char *digest, struct error *err)
+{
+	struct download what = { .fence = a->fence };
+
+	if (digest_parse(digest, &what.artifact, err) < 0)
+		return -1;
+	return transfer_fetch(&from->transfer, &what, from->cache, NULL, err);
+}
+
+/* The one entry of a directory, on the heap. */
+static char *only_entry(const char *dir, struct error *err)
+{
+	DIR *d = opendir(dir);
+	cleanup(freep) char *found = NULL;
+	struct dirent *e;
+
+	if (!d)
+		return error_errno(err, "opening '%s'", dir), NULL;
+	while (!found && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			found = path_join(dir, e->d_name);
+	closedir(d);
+	if (!found)
+		return error_set(err, ERR_CORRUPT, "an artifact of one file holds none"), NULL;
+	return steal(found);
+}
+
+int workspace_place(struct blob_store *cache, const char *digest, bool is_file, const char *path,
+		    struct error *err)
+{
+	cleanup(freep) char *aside = xprintf("%s.unpacking", path);
+	cleanup(freep) char *file = NULL;
+	struct digest d;
+
+	if (digest_parse(digest, &d, err) < 0)
+		return -1;
+	if (!is_file)
+		return blob_unpack(cache, &d, path, false, err);
+	if (blob_unpack(cache, &d, aside, false, err) < 0)
+		return -1;
+	file = only_entry(aside, err);
+	if (!file || rename(file, path) < 0) {
+		if (file)
+			error_errno(err, "placing '%s'", path);
+		file_remove_tree(aside, NULL);
+		return -1;
+	}
+	return file_remove_tree(aside, err);
+}
+
+static int place_input(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+		       const Sluice__V1__ResolvedInput *input, const char *path, struct error *err)
+{
+	if (input->fan_in && mkdir(path, 0755) < 0)
+		return error_errno(err, "creating '%s'", path);
+	for (size_t i = 0; i < input->n_artifacts; i++) {
+		const Sluice__V1__ResolvedArtifact *artifact = input->artifacts[i];
+		cleanup(freep) char *at =
+			input->fan_in ? path_join(path, artifact->key) : xstrdup(path);
+
+		if (fetch(from, a, artifact->digest, err) < 0 ||
+		    workspace_place(from->cache, artifact->digest, artifact->is_file, at, err) < 0)
+			return error_wrap(err, "input '%s'", input->name);
+	}
+	return 0;
+}
+
+static int place_all(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+		     struct workspace *ws, struct error *err)
+{
+	cleanup(freep) char *in = path_join(ws->root, "in");
+	cleanup(freep) char *release = path_join(ws->root, "release");
+
+	if (*a->source) {
+		if (fetch(from, a, a->source, err) < 0 ||
+		    workspace_place(from->cache, a->source, false, ws->dir, err) < 0)
+			return error_wrap(err, "the source tree");
+	} else if (!has_code(a) && mkdir(ws->dir, 0755) < 0) {
+		return error_errno(err, "creating '%s'", ws->dir);
+	}
+	if (mkdir(in, 0755) < 0)
+		return error_errno(err, "creating '%s'", in);
+	for (size_t i = 0; i < a->n_inputs; i++) {
+		cleanup(freep) char *path = path_join(in, a->inputs[i]->name);
+
+		if (place_input(from, a, a->inputs[i], path, err) < 0)
+			return -1;
+	}
+	if (a->release && mkdir(release, 0755) < 0)
+		return error_errno(err, "creating '%s'", release);
+	for (size_t i = 0; a->release && i < a->release->n_parts; i++) {
+		const Sluice__V1__ReleasePart *part = a->release->parts[i];
+		cleanup(freep) char *path = path_join(release, part->slot);
+
+		if (fetch(from, a, part->digest, err) < 0 ||
+		    workspace_place(from->cache, part->digest, part->is_file, path, err) < 0)
+			return error_wrap(err, "release part '%s'", part->slot);
+	}
+	return 0;
+}
+
+/* ---- the environment ---- */
+
+static void env_of_job(struct workspace *ws, const Sluice__V1__Assignment *a)
+{
+	for (size_t i = 0; i < a->n_params; i++)
+		env_add_as(ws, "PARAM", a->params[i]->name, a->params[i]->value);
+	for (size_t i = 0; i < a->spec->n_matrix; i++)
+		env_add_as(ws, "MATRIX", a->spec->matrix[i]->name, a->spec->matrix[i]->value);
+	for (size_t i = 0; i < a->n_inputs; i++) {
+		cleanup(freep) char *path = xprintf("%s/in/%s", ws->root, a->inputs[i]->name);
+
+		env_add_as(ws, "INPUT", a->inputs[i]->name, path);
+	}
+	for (size_t i = 0; i < a->spec->n_outputs; i++) {
+		cleanup(freep) char *path = path_join(ws->dir, a->spec->outputs[i]->path);
+
+		env_add_as(ws, "OUTPUT", a->spec->outputs[i]->name, path);
+	}
+	for (size_t i = 0; i < a->spec->n_env; i++)
+		env_add(ws, a->spec->env[i]->name, a->spec->env[i]->value);
+}
+
+static void env_of_sluice(struct workspace *ws, const Sluice__V1__Assignment *a)
+{
+	cleanup(freep) char *run = xprintf("%u", a->run_number);
+	cleanup(freep) char *attempt = xprintf("%u", a->attempt);
+	cleanup(freep) char *gpus = xprintf("%zu", a->n_gpus);
+	cleanup(buf_release) struct buf devices = { 0 }, endpoints = { 0 };
+
+	env_add(ws, "SLUICE_RUN", run);
+	env_add(ws, "SLUICE_PIPELINE", a->pipeline);
+	env_add(ws, "SLUICE_JOB", a->spec->name);
+	env_add(ws, "SLUICE_ATTEMPT", attempt);
+	for (size_t i = 0; i < a->n_gpus; i++)
+		buf_printf(&devices, "%s%u", i ? "," : "", a->gpus[i]);
+	env_add(ws, "SLUICE_GPUS", gpus);
+	env_add(ws, "CUDA_VISIBLE_DEVICES", buf_str(&devices));
+	env_add(ws, "CUDA_DEVICE_ORDER", "PCI_BUS_ID"); /* as NVML counts them */
+	if (*a->spec->metrics) {
+		cleanup(freep) char *path = path_join(ws->dir, a->spec->metrics);
+
+		env_add(ws, "SLUICE_METRICS", path);
+	}
+	if (*a->environment)
+		env_add(ws, "SLUICE_ENVIRONMENT", a->environment);
+	if (a->release) {
+		cleanup(freep) char *number = xprintf("r%u", a->release->number);
+		cleanup(freep) char *path = path_join(ws->root, "release");
+
+		env_add(ws, "SLUICE_RELEASE", number);
+		env_add(ws, "SLUICE_RELEASE_DIR", path);
+		for (size_t i = 0; i < a->n_endpoints; i++)
+			buf_printf(&endpoints, "%s%s", i ? "," : "", a->endpoints[i]);
+		env_add(ws, "SLUICE_ENDPOINTS", buf_str(&endpoints));
+	}
+}
+
+static void env_of_host(struct workspace *ws)
+{
+	static const char *const passed[] = { "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH" };
+	cleanup(freep) char *home = path_join(ws->root, "home");
+	cleanup(freep) char *tmp = path_join(ws->root, "tmp");
+
+	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
+		if (getenv(passed[i]))
+			env_add(ws, passed[i], getenv(passed[i]));
+	if (!getenv("PATH"))
+		env_add(ws, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	env_add(ws, "HOME", home);
+	env_add(ws, "TMPDIR", tmp);
+	env_add(ws, "CI", "true");
+	env_add(ws, "SLUICE", "true");
+}
+
+/* ---- the whole ---- */
+
+struct workspace *workspace_reopen(const struct workspace_from *from,
+				   const Sluice__V1__Assignment *a)
+{
+	struct workspace *ws = xcalloc(1, sizeof *ws);
+
+	ws->root = xprintf("%s/%" PRIu64, from->work_dir, a->fence);
+	ws->dir = path_join(ws->root, !*a->source && has_code(a) ? "release/code" : "src");
+	env_of_host(ws);
+	env_of_sluice(ws, a);
+	env_of_job(ws, a);
+	return ws;
+}
+
+static _Thread_local uid_t owner_uid; /* nftw() takes no argument, and runs own() on our thread */
+static _Thread_local gid_t owner_gid;
+
+static int own(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	return lchown(path, owner_uid, owner_gid);
+}
+
+/* The job's user owns its workspace. */
+static int hand_over(const struct workspace_from *from, const char *root, struct error *err)
+{
+	if (!from->uid)
+		return 0;
+	owner_uid = from->uid;
+	owner_gid = from->gid;
+	if (nftw(root, own, 16, FTW_PHYS) != 0)
+		return error_errno(err, "giving '%s' to the job's user", root);
+	return 0;
+}
+
+static int make(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+		struct workspace *ws, struct error *err)
+{
+	static const char *const own_dirs[] = { "home", "tmp" };
+
+	if (mkdir(ws->root, 0700) < 0)
+		return error_errno(err, "creating '%s'", ws->root);
+	for (size_t i = 0; i < ARRAY_SIZE(own_dirs); i++) {
+		cleanup(freep) char *path = path_join(ws->root, own_dirs[i]);
+
+		if (mkdir(path, 0700) < 0)
+			return error_errno(err, "creating '%s'", path);
+	}
+	if (place_all(from, a, ws, err) < 0)
+		return -1;
+	return hand_over(from, ws->root, err);
+}
+
+struct workspace *workspace_new(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+				struct error *err)
+{
+	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(from, a);
+
+	if (workspace_remove(from->work_dir, a->fence, err) < 0)
+		return NULL;
+	if (make(from, a, ws, err) < 0) {
+		file_remove_tree(ws->root, NULL);
+		return NULL;
+	}
+	return steal(ws);
+}
+
+int workspace_remove(const char *work_dir, uint64_t fence, struct error *err)
+{
+	cleanup(freep) char *root = xprintf("%s/%" PRIu64, work_dir, fence);
+
+	return file_remove_tree(root, err);
+}
+
+void workspace_free(struct workspace *ws)
+{
+	if (!ws)
+		return;
+	for (size_t i = 0; i < ws->n_env; i++)
+		free(ws->env[i]);
+	free(ws->env);
+	free(ws->root);
+	free(ws->dir);
+	free(ws);
+}

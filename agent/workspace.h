@@ -1,0 +1,51 @@
+/*
+ * workspace.h - the directory and the environment that one attempt runs in
+ *
+ * work/<fence>/: `src` is the source tree and the working directory (empty without a source),
+ * `in/NAME` the inputs, `release/PART` the parts of the release that a verify job checks, `home`
+ * and `tmp`. Nothing of a user's is ever interpolated into the shell text: all of it arrives as
+ * variables (docs/pipeline.md, "What a job sees").
+ */
+#ifndef AGENT_WORKSPACE_H
+#define AGENT_WORKSPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "blob/store.h"
+#include "sluice/v1/agents.pb-c.h"
+#include "transfer/transfer.h"
+
+struct workspace {
+	char *root; /* work/<fence> */
+	char *dir;  /* where the command runs */
+	char **env; /* "K=V", NULL-terminated */
+	size_t n_env;
+};
+
+struct workspace_from {
+	const char *work_dir; /* the agent's work/ */
+	struct blob_store *cache;
+	struct transfer transfer;
+	uid_t uid; /* 0: the agent's own */
+	gid_t gid;
+};
+
+/* Makes the directory, fetches and unpacks what the assignment names. On failure nothing is left.
+ */
+struct workspace *workspace_new(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+				struct error *err);
+/* The one that a crash left: nothing is fetched again. */
+struct workspace *workspace_reopen(const struct workspace_from *from,
+				   const Sluice__V1__Assignment *a);
+void workspace_free(struct workspace *ws); /* leaves the directory */
+DEFINE_CLEANUP(struct workspace *, workspace_free)
+int workspace_remove(const char *work_dir, uint64_t fence, struct error *err);
+
+/* An artifact in the cache, unpacked so that `path` is the file or directory that was packed. */
+int workspace_place(struct blob_store *cache, const char *digest, bool is_file, const char *path,
+		    struct error *err);
+
+#endif
