@@ -177,10 +177,24 @@ static void check_scalar(struct checker *c, const struct key *key, enum scalar_t
 	t->kind = TREE_BAD;
 }
 
+/* What is too long is not looked at: a hostile file must not cost more than its bytes. */
+static bool check_count(struct checker *c, const struct key *key, struct tree *t)
+{
+	size_t most = key->most ? key->most : KEY_ENTRIES;
+
+	if (t->count <= most)
+		return true;
+	diagnostics_error(c->d, "E0102", t->key ? t->key->at : t->at,
+			  "`%s` has %zu entries, more than %zu", value_name(key, t), t->count,
+			  most);
+	t->kind = TREE_BAD;
+	return false;
+}
+
 static bool check_map_kind(struct checker *c, const struct key *key, struct tree *t)
 {
 	if (t->kind == TREE_MAP)
-		return true;
+		return check_count(c, key, t);
 	if (t->kind != TREE_BAD)
 		wrong_kind(c, key, t, "a map");
 	return false;
@@ -192,7 +206,7 @@ static void unknown_key(struct checker *c, const struct key *map, struct tree *v
 	const struct key *k = NULL;
 	struct diagnostic *item;
 
-	while ((k = keys_below(map, k)))
+	while (!diagnostics_full(c->d) && (k = keys_below(map, k)))
 		suggest_offer(&s, key_name(k));
 	item = diagnostics_error(c->d, "E0107", value->key->at, "unknown key `%.80s`",
 				 tree_name(value));
@@ -315,6 +329,8 @@ static void check_list(struct checker *c, const struct key *key, struct tree *t)
 		wrong_kind(c, key, t, "a list");
 		return;
 	}
+	if (!check_count(c, key, t))
+		return;
 	tree_each(value, t)
 	{
 		if (key->shape == KEY_LIST_MAP)

@@ -13,17 +13,17 @@
 #include "base/mem.h"
 #include "spec/utf8.h"
 
-static struct diagnostic scratch_template;
+/* Where what is past the limit is written: it is counted, not kept. */
 static _Thread_local struct diagnostic scratch;
 
 static void make_printable(char *s)
 {
 	for (size_t left = strlen(s), n; left; s += n, left -= n) {
 		n = utf8_length(s, left);
-		if (!n || (unsigned char)*s < 0x20 || *s == 0x7f) {
-			*s = '?';
-			n = 1;
-		}
+		if (utf8_printable(s, n))
+			continue;
+		memset(s, '?', MAX(n, (size_t)1));
+		n = MAX(n, (size_t)1);
 	}
 }
 
@@ -42,7 +42,8 @@ void diagnostics_release(struct diagnostics *d)
 	*d = (struct diagnostics){ 0 };
 }
 
-static void write_text(char *ret, size_t size, const char *fmt, va_list args)
+__attribute__((format(printf, 3, 0))) static void write_text(char *ret, size_t size,
+							     const char *fmt, va_list args)
 {
 	int n = vsnprintf(ret, size, fmt, args);
 
@@ -58,7 +59,7 @@ static struct diagnostic *add(struct diagnostics *d, bool warning, struct place 
 
 	if (++*total <= DIAGNOSTICS_MAX)
 		item = &d->items[d->count++];
-	*item = scratch_template;
+	*item = (struct diagnostic){ 0 };
 	item->warning = warning;
 	item->place = at;
 	if (item->place.len < 1)
@@ -117,6 +118,11 @@ void diagnostic_related(struct diagnostic *item, struct place at, const char *fm
 	va_start(args, fmt);
 	write_text(item->related_text, sizeof item->related_text, fmt, args);
 	va_end(args);
+}
+
+bool diagnostics_full(const struct diagnostics *d)
+{
+	return d->errors >= DIAGNOSTICS_MAX;
 }
 
 static int by_place(const struct diagnostic *a, const struct diagnostic *b)

@@ -58,6 +58,8 @@ void diagnostic_help(struct diagnostic *item, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 void diagnostic_related(struct diagnostic *item, struct place at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* No more errors are kept, so none needs a costly label. */
+bool diagnostics_full(const struct diagnostics *d);
 /* In the order of the file; the renderers do it themselves. */
 void diagnostics_sort(struct diagnostics *d);
 /* The first error (in the file's order) or NULL. */

@@ -10,7 +10,7 @@
 #include "spec/build.h"
 #include "spec/suggest.h"
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, ENVIRONMENTS_MAX = 64, STEPS_MAX = 64 };
+enum { SECOND = 1000, MINUTE = 60 * SECOND, ENVIRONMENTS_MAX = 64 /* as keys.c says */ };
 
 static Sluice__V1__JobSpec *build_step(struct build *b, const struct tree *t)
 {
@@ -48,11 +48,6 @@ static void build_verify(struct build *b, const struct tree *t, Sluice__V1__Envi
 	const struct tree *steps = tree_get(t, "verify"), *step = NULL;
 	size_t n = read_count(steps);
 
-	if (n > STEPS_MAX) {
-		diagnostics_error(b->d, "E0102", steps->key->at,
-				  "`verify` has %zu steps, more than %d", n, STEPS_MAX);
-		return;
-	}
 	env->verify = build_array(b, n, sizeof *env->verify);
 	while ((step = read_next(steps, step)))
 		if (step->kind == TREE_MAP)
@@ -162,12 +157,6 @@ void build_environments(struct build *b)
 	size_t n = read_count(environments), count = 0;
 	const struct tree **list = build_array(b, n, sizeof *list);
 
-	if (n > ENVIRONMENTS_MAX) {
-		diagnostics_error(b->d, "E0102", environments->key->at,
-				  "the file has %zu environments, more than %d", n,
-				  ENVIRONMENTS_MAX);
-		return;
-	}
 	b->pipeline->environments = build_array(b, n, sizeof *b->pipeline->environments);
 	while ((t = read_next(environments, t))) {
 		if (t->kind != TREE_MAP)

@@ -99,6 +99,36 @@ static void order_jobs(struct build *b, size_t *ret_order)
 		abort(); /* build_inputs() refused cycles */
 }
 
+/* Each instance of a job repeats all edges of the job. */
+static size_t count_edges(const struct build *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_jobs; i++) {
+		const struct job *job = &b->jobs[i];
+
+		for (size_t j = 0; j < job->n_inputs + job->n_needs; j++)
+			if (job->inputs[j].from)
+				n += job->n_instances * job->inputs[j].from->n_instances;
+	}
+	return n;
+}
+
+static bool check_limits(struct build *b, size_t instances)
+{
+	struct place at = tree_get(b->root, "jobs")->key->at;
+	size_t edges = count_edges(b);
+
+	if (instances > SPEC_JOBS_MAX)
+		diagnostics_error(b->d, "E0102", at, "the matrices make %zu jobs, more than %d",
+				  instances, SPEC_JOBS_MAX);
+	else if (edges > SPEC_EDGES_MAX)
+		diagnostics_error(b->d, "E0102", at,
+				  "the jobs have %zu inputs and needs, more than %d", edges,
+				  SPEC_EDGES_MAX);
+	return !b->d->errors;
+}
+
 void build_instances(struct build *b)
 {
 	cleanup(freep) size_t *order = xcalloc(b->n_jobs + 1, sizeof *order);
@@ -107,11 +137,8 @@ void build_instances(struct build *b)
 
 	for (size_t i = 0; i < b->n_jobs; i++)
 		n += b->jobs[i].n_instances;
-	if (n > SPEC_JOBS_MAX) {
-		diagnostics_error(b->d, "E0102", tree_get(b->root, "jobs")->key->at,
-				  "the matrices make %zu jobs, more than %d", n, SPEC_JOBS_MAX);
+	if (!b->n_jobs || !check_limits(b, n))
 		return;
-	}
 	for (size_t i = 0; i < b->n_jobs; i++)
 		name_instances(b, &b->jobs[i]);
 	for (size_t i = 0; i < b->n_jobs; i++)
@@ -126,4 +153,9 @@ void build_instances(struct build *b)
 			p->jobs[p->n_jobs++] = job->instances[j].spec;
 		}
 	}
+	n = protobuf_c_message_get_packed_size(&p->base);
+	if (n > SPEC_EXPANDED_MAX)
+		diagnostics_error(b->d, "E0102", tree_get(b->root, "jobs")->key->at,
+				  "expanded, the jobs are %zu bytes, more than %d", n,
+				  SPEC_EXPANDED_MAX);
 }

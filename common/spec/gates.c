@@ -26,7 +26,8 @@ static void check_scope(struct build *b, const struct gate *g, const struct expr
 	{
 		if (expr_scope_is(ref->scope, tree_name(t)))
 			return;
-		suggest_offer(&s, tree_name(t));
+		if (!diagnostics_full(b->d))
+			suggest_offer(&s, tree_name(t));
 	}
 	suggest_offer(&s, "champion");
 	item = diagnostics_error(b->d, "E0114", at, "`%s` is no environment", ref->scope);

@@ -55,7 +55,7 @@ static struct job *want_job(struct build *b, const struct tree *t, size_t len)
 
 	if (job || broken_job(b, name))
 		return job;
-	for (size_t i = 0; i < b->n_jobs; i++)
+	for (size_t i = 0; !diagnostics_full(b->d) && i < b->n_jobs; i++)
 		suggest_offer(&s, b->jobs[i].name);
 	item = diagnostics_error(b->d, "E0111", tree_place(t, 0, len), "there is no job `%.80s`",
 				 name);
@@ -75,7 +75,8 @@ static void want_output(struct build *b, const struct tree *t, const struct refe
 	{
 		if (!strcmp(tree_name(o), ref->output))
 			return;
-		suggest_offer(&s, tree_name(o));
+		if (!diagnostics_full(b->d))
+			suggest_offer(&s, tree_name(o));
 	}
 	if (!outputs && tree_has(from->tree, "outputs"))
 		return; /* it could not be read, and that was said */

@@ -120,11 +120,6 @@ void build_jobs(struct build *b)
 	const struct tree *defaults = tree_get(b->root, "defaults");
 	size_t n = read_count(jobs), ignored;
 
-	if (n > SPEC_JOBS_MAX) {
-		diagnostics_error(b->d, "E0102", jobs->key->at,
-				  "the file has %zu jobs, more than %d", n, SPEC_JOBS_MAX);
-		return;
-	}
 	b->jobs = build_array(b, n, sizeof *b->jobs);
 	read_env(b, NULL, tree_get(defaults, "env"), &ignored); /* for the names in it */
 	warn_short_lease(b, defaults);

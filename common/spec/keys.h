@@ -23,6 +23,8 @@ enum key_shape {
 	KEY_VALUES,	 /* a map of names to scalars */
 };
 
+enum { KEY_ENTRIES = 256 };
+
 struct key {
 	const char *path;
 	enum key_shape shape;
@@ -31,6 +33,7 @@ struct key {
 	enum scalar_type names; /* of NAMED and VALUES */
 	bool unbuilt;
 	bool required;
+	unsigned most;	     /* entries of a map or list; 0: KEY_ENTRIES */
 	const char *choices; /* "a|b|c!": with `!` not built yet */
 	int64_t min, max;    /* INT, DURATION (ms); both 0: no bound but >= 0 */
 	const char *value;   /* the default, for people; NULL: none */

@@ -7,7 +7,12 @@
 
 #include "spec/build.h"
 
-enum { MATRIX_VALUE_MAX = 64 };
+enum {
+	VALUE_MAX = 64, /* bytes of a value */
+	KEY_MAX = 200,	/* bytes of "lr=0.1,seed=1": a file's name, too */
+	DIMENSIONS_MAX = 16,
+	PRODUCT_MAX = 4 * SPEC_MATRIX_MAX, /* before `exclude` */
+};
 
 static bool is_dimension(const struct tree *t)
 {
@@ -21,14 +26,14 @@ static bool check_value(struct build *b, const struct tree *t)
 	struct diagnostic *item;
 	size_t len = strlen(t->text);
 
-	if (len && len <= MATRIX_VALUE_MAX && strspn(t->text, allowed) == len)
+	if (len && len <= VALUE_MAX && strspn(t->text, allowed) == len)
 		return true;
 	item = diagnostics_error(b->d, "E0108", t->at, "`%.60s` cannot be a value of a matrix",
 				 t->text);
 	diagnostic_label(item,
 			 "1 to %d letters, digits and . _ + : @ %% ~ -: it becomes a part of "
 			 "the job's name and of a path",
-			 MATRIX_VALUE_MAX);
+			 VALUE_MAX);
 	return false;
 }
 
@@ -90,17 +95,22 @@ static bool excluded(const struct job *job, const char *const *values, const str
 	return false;
 }
 
-static void add_instance(struct job *job, const char **values)
+static void add_instance(struct build *b, struct job *job, const char *const *values)
 {
-	if (job->n_instances < SPEC_MATRIX_MAX)
-		job->instances[job->n_instances].values = values;
-	job->n_instances++;
+	const char **copy;
+
+	if (job->n_instances++ >= SPEC_MATRIX_MAX)
+		return;
+	copy = build_array(b, job->n_dimensions, sizeof *copy);
+	memcpy(copy, values, job->n_dimensions * sizeof *copy);
+	job->instances[job->n_instances - 1].values = copy;
 }
 
 static void multiply(struct build *b, struct job *job, const struct tree *exclude, size_t all)
 {
+	const char *values[DIMENSIONS_MAX];
+
 	for (size_t n = 0; n < all; n++) {
-		const char **values = build_array(b, job->n_dimensions, sizeof *values);
 		size_t rest = n;
 
 		for (size_t i = job->n_dimensions; i-- > 0;) {
@@ -110,7 +120,7 @@ static void multiply(struct build *b, struct job *job, const struct tree *exclud
 			rest /= dim->count;
 		}
 		if (!excluded(job, values, exclude))
-			add_instance(job, values);
+			add_instance(b, job, values);
 	}
 }
 
@@ -141,7 +151,7 @@ static void include(struct build *b, struct job *job, const struct tree *rules)
 	const struct tree *rule = NULL;
 
 	while ((rule = read_next(rules, rule))) {
-		const char **values = build_array(b, job->n_dimensions, sizeof *values);
+		const char *values[DIMENSIONS_MAX];
 		size_t found = 0;
 
 		for (size_t i = 0; i < job->n_dimensions; i++) {
@@ -158,7 +168,7 @@ static void include(struct build *b, struct job *job, const struct tree *rules)
 			if (matches(job, job->instances[i].values, rule))
 				found = 0;
 		if (found)
-			add_instance(job, values);
+			add_instance(b, job, values);
 		else
 			diagnostics_warn(b->d, "E0121", rule->at,
 					 "the combination is there already");
@@ -172,23 +182,35 @@ static size_t product(struct build *b, const struct job *job, const struct tree 
 
 	for (size_t i = 0; i < job->n_dimensions; i++) {
 		all *= job->dimensions[i].count;
-		if (all > SPEC_MATRIX_MAX * 16) {
+		if (all > PRODUCT_MAX) {
 			diagnostics_error(b->d, "E0102", matrix->key->at,
 					  "the matrix of `%s` has more than %d combinations",
-					  job->name, SPEC_MATRIX_MAX);
+					  job->name, PRODUCT_MAX);
 			return 0;
 		}
 	}
 	return job->n_dimensions ? all : 0;
 }
 
-static void name_instance(struct build *b, struct job *job, struct instance *one)
+static void name_instances(struct build *b, struct job *job, const struct tree *matrix)
 {
 	cleanup(buf_release) struct buf key = { 0 };
 
-	for (size_t i = 0; i < job->n_dimensions; i++)
-		buf_printf(&key, "%s%s=%s", i ? "," : "", job->dimensions[i].name, one->values[i]);
-	one->key = arena_strdup(b->arena, buf_str(&key));
+	for (size_t i = 0; i < MIN(job->n_instances, (size_t)SPEC_MATRIX_MAX); i++) {
+		struct instance *one = &job->instances[i];
+
+		buf_clear(&key);
+		for (size_t j = 0; j < job->n_dimensions; j++)
+			buf_printf(&key, "%s%s=%s", j ? "," : "", job->dimensions[j].name,
+				   one->values[j]);
+		one->key = arena_strdup(b->arena, buf_str(&key));
+		if (key.len <= KEY_MAX)
+			continue;
+		diagnostics_error(b->d, "E0108", matrix->key->at,
+				  "`%.60s...` has %zu bytes, more than %d: use shorter values",
+				  one->key, key.len, KEY_MAX);
+		return;
+	}
 }
 
 void build_matrix(struct build *b, struct job *job)
@@ -204,9 +226,12 @@ void build_matrix(struct build *b, struct job *job)
 		return;
 	}
 	job->dimensions = build_array(b, matrix->count, sizeof *job->dimensions);
-	while ((t = read_next(matrix, t)))
+	while ((t = read_next(matrix, t)) && job->n_dimensions < DIMENSIONS_MAX)
 		if (is_dimension(t))
 			read_dimension(b, t, &job->dimensions[job->n_dimensions++]);
+	if (t)
+		diagnostics_error(b->d, "E0102", t->key->at,
+				  "the matrix has more than %d dimensions", DIMENSIONS_MAX);
 	if (!job->n_dimensions && !b->d->errors)
 		diagnostics_error(b->d, "E0105", matrix->key->at, "the matrix has no dimension");
 	read_variables_differ(b, matrix, "MATRIX");
@@ -224,6 +249,5 @@ void build_matrix(struct build *b, struct job *job)
 	else if (!job->n_instances)
 		diagnostics_error(b->d, "E0108", matrix->key->at,
 				  "`exclude` leaves nothing of the matrix of `%s`", job->name);
-	for (size_t i = 0; i < MIN(job->n_instances, (size_t)SPEC_MATRIX_MAX); i++)
-		name_instance(b, job, &job->instances[i]);
+	name_instances(b, job, matrix);
 }

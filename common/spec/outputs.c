@@ -96,7 +96,8 @@ static const struct tree *find_named(struct build *b, const struct job *job, con
 		for (const struct tree *o = lists[i] ? lists[i]->first : NULL; o; o = o->next) {
 			if (!strcmp(tree_name(o), t->text))
 				return o;
-			suggest_offer(&s, tree_name(o));
+			if (!diagnostics_full(b->d))
+				suggest_offer(&s, tree_name(o));
 		}
 	if (among & AMONG_SOURCE) {
 		if (!strcmp(t->text, source_name))

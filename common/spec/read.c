@@ -185,22 +185,24 @@ Sluice__V1__Resources *read_resources(struct build *b, const struct tree *t)
 
 void read_variables_differ(struct build *b, const struct tree *map, const char *prefix)
 {
-	const struct tree *t = NULL;
+	size_t n = read_count(map), i = 0;
+	const struct tree **items = build_array(b, n, sizeof *items), *t = NULL;
+	char **variables = build_array(b, n, sizeof *variables);
 
-	while ((t = read_next(map, t))) {
-		cleanup(freep) char *mine = spec_variable(prefix, tree_name(t));
-		const struct tree *other = NULL;
+	for (; (t = read_next(map, t)); i++) {
+		cleanup(freep) char *variable = spec_variable(prefix, tree_name(t));
+		struct diagnostic *item;
 
-		while ((other = read_next(map, other)) && other != t) {
-			cleanup(freep) char *theirs = spec_variable(prefix, tree_name(other));
-			struct diagnostic *item;
-
-			if (strcmp(mine, theirs) != 0)
+		items[i] = t;
+		variables[i] = arena_strdup(b->arena, variable);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(variables[j], variable) != 0)
 				continue;
 			item = diagnostics_error(b->d, "E0120", t->key->at,
-						 "`%s` and `%s` are both $%s", tree_name(other),
-						 tree_name(t), mine);
-			diagnostic_related(item, other->key->at, "`%s` is here", tree_name(other));
+						 "`%s` and `%s` are both $%s", tree_name(items[j]),
+						 tree_name(t), variable);
+			diagnostic_related(item, items[j]->key->at, "`%s` is here",
+					   tree_name(items[j]));
 			break;
 		}
 	}

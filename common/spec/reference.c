@@ -85,6 +85,8 @@ static void row(const struct key *key, struct buf *out)
 		buf_puts(out, " to ");
 		bound(key, key->max, out);
 	}
+	if (key->most)
+		buf_printf(out, ", at most %u", key->most);
 	buf_puts(out, " | ");
 	if (key->required)
 		buf_puts(out, "required");
@@ -115,7 +117,9 @@ static const char head[] =
 	"Durations carry their unit (`250ms`, `90s`, `5m`, `1h30m`, `7d`), sizes are bytes or "
 	"powers of 1024 (`512M`, `16G`), hosts are counted or a share (`2`, `50%`). A file has at "
 	"most 256 KiB, depth 32, 20,000 nodes, 500 jobs after its matrices, and 256 instances of "
-	"one matrix. Tags, anchors, aliases, `<<`, duplicate keys and several documents are "
+	"one matrix, 16 dimensions each; a map or list has at most 256 entries where "
+	"nothing else is said. Tags, anchors, aliases, `<<`, duplicate keys and several documents "
+	"are "
 	"refused.\n";
 
 void spec_reference_markdown(struct buf *out)

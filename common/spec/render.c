@@ -11,6 +11,7 @@
 #include "base/errors.h"
 #include "base/mem.h"
 #include "spec/diagnostics.h"
+#include "spec/utf8.h"
 
 enum { SHOWN = 120 }; /* characters of a line */
 
@@ -64,8 +65,13 @@ static int print_line(const char *line, size_t len, struct place at, struct buf 
 
 	if (from > 1)
 		buf_puts(out, "...");
-	for (const char *c = s; c < stop; c++)
-		buf_putc(out, *c == '\t' ? ' ' : (unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c);
+	for (size_t n; s < stop; s += MAX(n, (size_t)1)) {
+		n = utf8_length(s, (size_t)(stop - s));
+		if (utf8_printable(s, n))
+			buf_add(out, s, n);
+		else
+			buf_putc(out, *s == '\t' ? ' ' : '?');
+	}
 	if (stop < line + len)
 		buf_puts(out, "...");
 	return from > 1 ? from - 3 : 1;

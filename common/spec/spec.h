@@ -8,7 +8,8 @@
  * to lint, the controller calls it again on the text it is sent and trusts nothing else.
  * Pure: no I/O, no clock; equal arguments give equal messages. Thread-safe.
  *
- * Limits: 256 KiB, depth 32, 20,000 nodes, 500 jobs, 256 instances of one matrix.
+ * Limits: 256 KiB, depth 32, 20,000 nodes, 500 jobs, 256 instances of one matrix, 50,000 edges,
+ * and 8 MiB expanded; a map or list has at most as many entries as keys.c says of it.
  */
 #ifndef SPEC_SPEC_H
 #define SPEC_SPEC_H
@@ -26,6 +27,8 @@ enum {
 	SPEC_NODES_MAX = 20000,
 	SPEC_JOBS_MAX = 500,
 	SPEC_MATRIX_MAX = 256,
+	SPEC_EDGES_MAX = 50000,		     /* needs and sources of all instances */
+	SPEC_EXPANDED_MAX = 8 * 1024 * 1024, /* bytes of the packed message */
 };
 
 enum spec_flags {

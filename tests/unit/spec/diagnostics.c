@@ -83,6 +83,20 @@ Test(diagnostics, bytes_that_would_move_a_terminal_are_not_printed)
 	diagnostics_release(&d);
 }
 
+Test(diagnostics, nor_are_those_that_would_turn_its_text_around)
+{
+	struct diagnostics d;
+	cleanup(buf_release) struct buf out = { 0 };
+	static const char text[] = "a: \xe2\x80\xae\xc2\x9b\xc3\xa4\n";
+
+	diagnostics_init(&d, "f", text, strlen(text));
+	diagnostics_error(&d, "E0107", (struct place){ 1, 6, 1 }, "\xe2\x81\xa6 \xc3\xa4");
+	diagnostics_text(&d, false, &out);
+	cr_expect_str_eq(buf_str(&out), "error[E0107]: ??? \xc3\xa4\n --> f:1:6\n  |\n"
+					"1 | a: ??\xc3\xa4\n  |      ^\n\n1 error\n");
+	diagnostics_release(&d);
+}
+
 Test(diagnostics, a_long_line_is_shown_around_its_place)
 {
 	struct diagnostics d;

@@ -111,7 +111,7 @@ Test(expand, matrices_that_are_too_large_or_empty_or_odd_are_refused)
 		  "E0102", 6, 5, "324 instances, more than 256" },
 		{ JOB "    matrix: {a: [1,2,3,4,5,6,7,8,9], b: [1,2,3,4,5,6,7,8,9], c: "
 		      "[1,2,3,4,5,6,7,8,9], d: [1,2,3,4,5,6,7,8,9]}\n",
-		  "E0102", 6, 5, "more than 256 combinations" },
+		  "E0102", 6, 5, "more than 1024 combinations" },
 		{ HEAD
 		  "jobs:\n  a: {run: x, matrix: {a: [1,2,3,4,5,6,7,8], b: [1,2,3,4,5,6,7,8], c: "
 		  "[1,2,3,4]}}\n  b: {run: x, matrix: {a: [1,2,3,4,5,6,7,8], b: [1,2,3,4,5,6,7,8], "
@@ -121,6 +121,57 @@ Test(expand, matrices_that_are_too_large_or_empty_or_odd_are_refused)
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
 		expect_mistake(&table[i]);
+}
+
+static void expect_limit(struct buf *text, const char *id, const char *says)
+{
+	cleanup(expanded_release) struct expanded e = expand(buf_str(text));
+
+	cr_assert_eq(e.d.errors, 1, "%s", expanded_text(&e));
+	cr_expect_str_eq(e.d.items[0].id, id);
+	cr_expect(strstr(e.d.items[0].message, says), "%s", e.d.items[0].message);
+	buf_release(text);
+}
+
+static void repeat(struct buf *b, int n, const char *fmt)
+{
+	for (int i = 0; i < n; i++)
+		for (const char *s = fmt; *s; s++)
+			if (*s == '#')
+				buf_printf(b, "%d", i);
+			else
+				buf_putc(b, *s);
+}
+
+Test(expand, a_small_file_cannot_become_a_huge_pipeline)
+{
+	struct buf b = { 0 };
+
+	buf_puts(&b, JOB "    env:\n");
+	repeat(&b, 65, "      V#: x\n");
+	expect_limit(&b, "E0102", "`env` has 65 entries, more than 64");
+	buf_puts(&b, HEAD "jobs:\n");
+	repeat(&b, 501, "  j#: {run: x}\n");
+	expect_limit(&b, "E0102", "`jobs` has 501 entries, more than 500");
+	buf_puts(&b, JOB "    matrix:\n");
+	repeat(&b, 17, "      d#: [1]\n");
+	expect_limit(&b, "E0102", "more than 16 dimensions");
+	buf_puts(&b, JOB "    matrix:\n");
+	repeat(&b, 10, "      dimension-of-some-length-#: [1]\n");
+	expect_limit(&b, "E0108", "more than 200");
+	buf_puts(&b, JOB "    outputs: {o: o}\n    matrix: {s: [");
+	repeat(&b, 200, "#,");
+	buf_puts(&b, "]}\n  b:\n    run: x\n    matrix: {t: [");
+	repeat(&b, 200, "#,");
+	buf_puts(&b, "]}\n    inputs:\n");
+	repeat(&b, 2, "      i#: a.*.o\n");
+	expect_limit(&b, "E0102", "80000 inputs and needs, more than 50000");
+	buf_puts(&b, JOB "    env: {A: \"");
+	repeat(&b, 10000, "xxxxxxxxxx");
+	buf_puts(&b, "\"}\n    matrix: {s: [");
+	repeat(&b, 200, "#,");
+	buf_puts(&b, "]}\n");
+	expect_limit(&b, "E0102", "expanded, the jobs are");
 }
 
 Test(expand, jobs_come_after_what_they_need_and_needs_hold_every_edge)
