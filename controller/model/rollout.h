@@ -16,7 +16,8 @@
  *
  * Hosts not serving, for any cause, never exceed max_unavailable by a step of ours: a serving host
  * is ordered to change only while they are fewer. One that serves nothing may always be activated.
- * A rollback that this would stop changes one host at a time.
+ * A rollback that this would stop changes one host at a time. What was decided is decided: an order
+ * is sent again when its host is back, whatever became of the others meanwhile.
  *
  * Between rollouts (and while one is verified) every host that does not run `live` is brought there
  * in the same way: new ones, those that were skipped, and failed ones when they connect again.

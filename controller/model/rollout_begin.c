@@ -70,8 +70,11 @@ void rollout_end(struct world *w, struct environment *env)
 	for (size_t i = 0; i < env->row->n_hosts; i++) {
 		Sluice__V1__EnvironmentHost *host = env->row->hosts[i];
 
-		if (host->state != HOST_STATE(FAILED) && !environment_host_leaves(w, env, host))
-			host_set(w, env, host, host_at_rest(env, host), host->text);
+		/* One that could not prepare still runs what it ran. */
+		if (environment_host_leaves(w, env, host) ||
+		    (host->state == HOST_STATE(FAILED) && host->unsure))
+			continue;
+		host_set(w, env, host, host_at_rest(env, host), "");
 	}
 }
 

@@ -176,7 +176,6 @@ Test(rollout, a_host_that_is_not_healthy_takes_all_back_and_quarantines)
 		uint32_t r2 = sim_release(s);
 
 		s->hosts[bad].fail_activate = r2;
-		s->rolling_back = true;
 		cr_assert_eq(sim_promote(s, "production", r2), 0);
 		sim_settle(s);
 		sim_expect_everywhere(s, "production", 1);
@@ -253,7 +252,6 @@ Test(rollout, a_rollback_that_fails_degrades_and_is_not_rolled_back)
 	cleanup(sim_freep) struct sim *s = serving(2, NULL);
 	uint32_t r2 = sim_release(s);
 
-	s->rolling_back = true;
 	s->hosts[1].fail_any = 2;
 	cr_assert_eq(sim_promote(s, "production", r2), 0);
 	sim_settle(s);

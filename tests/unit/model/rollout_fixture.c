@@ -121,6 +121,13 @@ static struct sim_host *host_by_session(struct sim *s, uint64_t session)
 	return NULL;
 }
 
+static bool is_rolling_back(struct sim *s, const char *name)
+{
+	const struct environment *env = sim_env(s, name);
+
+	return env->promotion && promotion_is_rollback(env->promotion);
+}
+
 /* Would this order leave too few hosts serving? */
 static void check_order(struct sim *s, const struct sim_host *h)
 {
@@ -136,7 +143,7 @@ static void check_order(struct sim *s, const struct sim_host *h)
 		down += (other->served && !other->serving) || other->changing || !other->connected;
 		changing += other->changing;
 	}
-	if (s->rolling_back && !changing)
+	if (is_rolling_back(s, h->label) && !changing)
 		return;
 	cr_assert_lt(down, s->max_unavailable, "%zu hosts are down, and '%s' is taken down, too",
 		     down, h->name);
@@ -144,9 +151,13 @@ static void check_order(struct sim *s, const struct sim_host *h)
 
 static void host_take(struct sim *s, struct sim_host *h, const Sluice__V1__HostOrder *order)
 {
+	bool again = order->phi == h->ordered_phi && order->attempt == h->ordered;
+
+	h->ordered_phi = order->phi;
+	h->ordered = order->attempt;
 	if (order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE ||
 	    order->step == SLUICE__V1__HOST_STEP__HOST_DOWN) {
-		if (order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE)
+		if (order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE && !again)
 			check_order(s, h);
 		h->changing = true;
 	}

@@ -4,7 +4,7 @@
  * The hosts follow PROTOCOL.md: they refuse a smaller phi, do an order once, and say what they run.
  * Orders and reports are delivered one by one, so that a test can stop, lose a connection or start
  * a new controller between any two. Every order to take a serving host out of service is checked
- * against max_unavailable as it is sent.
+ * against max_unavailable as it is decided; a rollback may always change one.
  */
 #ifndef TEST_ROLLOUT_FIXTURE_H
 #define TEST_ROLLOUT_FIXTURE_H
@@ -32,6 +32,8 @@ struct sim_host {
 	char slots[SIM_SLOTS][ID_SIZE];
 	size_t n_slots;
 	bool serving, served;	/* now; ever */
+	uint64_t ordered_phi;	/* of the last order that was sent */
+	uint32_t ordered;	/* its attempt */
 	bool changing;		/* was sent an order that it has not answered */
 	uint32_t fail_prepare;	/* number of the release that it cannot unpack */
 	uint32_t fail_activate; /* that is not healthy here */
@@ -64,7 +66,6 @@ struct sim {
 	size_t n_hosts;
 	unsigned requests, restarts, commits;
 	size_t max_unavailable; /* checked when not 0 */
-	bool rolling_back;	/* the check allows one host at a time whatever else is down */
 	unsigned events[128];	/* by kind */
 	char last_event[2048];
 	struct error error; /* of the last decision that failed */
