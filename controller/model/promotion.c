@@ -79,6 +79,18 @@ void promotion_set_from(struct world *w, struct promotion *p, struct release *li
 	p->row->from_number = live ? live->row->number : 0;
 }
 
+/* Environments after this one may wait for what ended here. */
+static void wake_downstream(struct world *w, const struct environment *env)
+{
+	struct environment **all;
+	size_t n = environments_in_order(w, &all);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(all[i]->row->spec->after, env->row->name))
+			rollout_step(w, all[i]);
+	free(all);
+}
+
 void promotion_end(struct world *w, struct promotion *p, Sluice__V1__Promotion__State state,
 		   const char *fmt, ...)
 {
@@ -103,11 +115,12 @@ void promotion_end(struct world *w, struct promotion *p, Sluice__V1__Promotion__
 	message_set_string(&e->release_id, p->row->release);
 	message_set_string(&env->row->last_promotion, p->row->id);
 	world_touch(w, &env->entity);
-	if (env->promotion != p)
-		return;
-	env->promotion = NULL;
-	message_set_string(&env->row->promotion, "");
-	environment_refresh_hosts(w, env);
+	if (env->promotion == p) {
+		env->promotion = NULL;
+		message_set_string(&env->row->promotion, "");
+		environment_refresh_hosts(w, env);
+	}
+	wake_downstream(w, env);
 }
 
 /* ---- its turn ---- */
@@ -285,12 +298,9 @@ static void release_verified(struct world *w, const struct environment *env, str
 	struct environment **all;
 	size_t n = environments_in_order(w, &all);
 
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(all[i]->row->spec->after, env->row->name))
-			continue;
-		promotions_offer(w, all[i], r);
-		rollout_step(w, all[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(all[i]->row->spec->after, env->row->name))
+			promotions_offer(w, all[i], r);
 	free(all);
 }
 
