@@ -37,7 +37,7 @@ struct source *source_open(const struct source_spec *spec, struct error *err)
 		return s->packer ? steal(s) : NULL;
 	}
 	if (!spec->tree.path) {
-		s->data = spec->data;
+		s->data = spec->len ? spec->data : "";
 		s->left = spec->len;
 		return steal(s);
 	}

@@ -1,0 +1,1 @@
+sluice_fuzz(manifest USES sluice_blob sluice_base)

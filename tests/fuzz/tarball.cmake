@@ -1,0 +1,1 @@
+sluice_fuzz(tarball USES sluice_blob sluice_base)

@@ -1,0 +1,1 @@
+sluice_race(blob USES sluice_blob sluice_crypto sluice_base)
