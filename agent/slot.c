@@ -426,6 +426,7 @@ void slot_close(struct slot *slot)
 	if (!slot->busy)
 		reap(slot); /* idle and alone it leaves at once */
 	lock_release(&slot->lock);
+	free(slot->packet);
 	free(slot->name);
 	free(slot);
 }

@@ -196,15 +196,19 @@ static int check(const struct slot *slot, const struct supervise_spec *spec, con
 	return 0;
 }
 
-/* The packet holds secrets: it is wiped before its memory is given back. */
+/* The packet holds secrets: it is wiped as soon as it was sent. */
 static int send_run(struct slot *slot, const struct supervise_spec *spec, const char *name,
 		    const char *cgroup, struct error *err)
 {
-	unsigned char *data = xmalloc(WIRE_MAX_BYTES);
 	struct wire_out out;
+	unsigned char *data;
 	size_t n;
 	int r = 0;
 
+	if (!slot->packet)
+		slot->packet =
+			xmalloc(WIRE_MAX_BYTES); /* kept: only its first pages are ever touched */
+	data = slot->packet;
 	wire_begin(&out, data, WIRE_MAX_BYTES, WIRE_RUN);
 	n = pack(slot, spec, name, cgroup, &out);
 	if (n == 0)
@@ -214,7 +218,6 @@ static int send_run(struct slot *slot, const struct supervise_spec *spec, const 
 	else if (send(slot->fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n)
 		r = error_errno(err, "sending run '%s' to slot '%s'", name, slot->name);
 	explicit_bzero(data, out.len);
-	free(data);
 	return r;
 }
 

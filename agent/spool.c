@@ -287,19 +287,30 @@ static void remove_segment(void *arg, uint64_t segment)
 	unlink(path);
 }
 
+/* 1: it was there, 0: it was not. */
+static int remove_file(const char *dir, const char *name, const char *suffix, struct error *err)
+{
+	cleanup(freep) char *path = spool_path(dir, name, suffix);
+
+	if (unlink(path) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : error_errno(err, "removing '%s'", path);
+}
+
 int spool_release(const char *dir, const char *name, struct error *err)
 {
-	static const char *const suffixes[] = { "", ".done", ".done.tmp", ".words", ".metrics" };
 	struct removal removal = { dir, name };
+	int done = remove_file(dir, name, ".done", err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		cleanup(freep) char *path = spool_path(dir, name, suffixes[i]);
-
-		if (unlink(path) < 0 && errno != ENOENT)
-			return error_errno(err, "removing '%s'", path);
-	}
+	/* Usually that was all of the output: a small job should not pay for looking further. */
+	if (done < 0 || (done == 0 && remove_file(dir, name, "", err) < 0) ||
+	    remove_file(dir, name, stream_suffix[SPOOL_WORDS], err) < 0 ||
+	    remove_file(dir, name, stream_suffix[SPOOL_METRICS], err) < 0)
+		return -1;
 	if (strspn(name, "0123456789") == strlen(name))
 		return 0; /* an attempt: no segments to look for */
+	if (remove_file(dir, name, ".done.tmp", err) < 0)
+		return -1;
 	if (each_segment(dir, name, remove_segment, &removal) < 0)
 		return error_errno(err, "reading '%s'", dir);
 	return 0;

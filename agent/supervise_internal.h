@@ -21,12 +21,13 @@ struct supervise {
 struct slot {
 	const struct supervise *supervise;
 	char *name;
-	struct lock lock; /* guards fd against being closed while another thread sends */
-	int fd;		  /* to the shim, -1: none */
-	pid_t child;	  /* a shim that we started and have to reap, 0: it is not ours */
-	bool leaving;	  /* it said so with its last record */
-	bool busy;	  /* a run was sent and has not ended */
-	uint64_t fence;	  /* of that run */
+	struct lock lock;      /* guards fd against being closed while another thread sends */
+	int fd;		       /* to the shim, -1: none */
+	pid_t child;	       /* a shim that we started and have to reap, 0: it is not ours */
+	bool leaving;	       /* it said so with its last record */
+	bool busy;	       /* a run was sent and has not ended */
+	uint64_t fence;	       /* of that run */
+	unsigned char *packet; /* WIRE_MAX_BYTES for slot_run(), made by the first */
 	struct slot_status status;
 };
 

@@ -252,13 +252,14 @@ static void welcome(void)
 
 static void take_signals(void)
 {
-	struct signalfd_siginfo info;
+	struct signalfd_siginfo info[2]; /* one each, pending twice is pending once */
+	ssize_t n = read(shim.fds[FD_SIGNALS].fd, info, sizeof info);
 	struct rusage usage;
 	int status;
 	pid_t pid;
 
-	while (read(shim.fds[FD_SIGNALS].fd, &info, sizeof info) == sizeof info)
-		if (info.ssi_signo == SIGTERM) /* the host goes down */
+	for (ssize_t i = 0; (i + 1) * (ssize_t)sizeof *info <= n; i++)
+		if (info[i].ssi_signo == SIGTERM) /* the host goes down */
 			run_signal(&shim.run, SHIM_STOPPED, STOP_GRACE_MS);
 	while ((pid = wait4(-1, &status, WNOHANG | __WALL, &usage)) > 0)
 		run_reaped(&shim.run, pid, status, &usage);
@@ -477,5 +478,6 @@ int main(int argc, char **argv)
 	else if (argc == 5 && strcmp(argv[1], "slot") == 0 && strlen(argv[3]) <= 96 &&
 		 parse_kind(argv[4], &kind))
 		status = run_slot(argv[2], argv[3], kind);
-	_exit(status); /* a leak checker's helper would be born in the namespace and wait for ever */
+	_exit(status); /* a leak checker's helper would be born in the namespace and wait for ever
+			*/
 }
