@@ -12,6 +12,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -72,25 +73,30 @@ static int connect_one(const struct addrinfo *ai, int timeout_ms)
 	return -1;
 }
 
-int tls_connect(const char *address, int timeout_ms, int *ret_fd, struct error *err)
+static int connect_to(const char *address, int timeout_ms, int *ret_fd, struct error *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list, *ai;
 	cleanup(freep) char *host = NULL;
 	cleanup(freep) char *port = NULL;
+	char why[128];
 	int fd = -1, r;
 
 	if (tls_split_address(address, &host, &port, err) < 0)
 		return -1;
 	r = getaddrinfo(host, port, &hints, &list);
-	if (r != 0)
-		return error_set(err, ERR_UNAVAILABLE, "the host '%s' is not known: %s", host,
-				 gai_strerror(r));
+	if (r != 0) {
+		error_id(err, "E0307", "cannot reach the controller at %s: no such host", address);
+		return error_hint(err, "check the spelling of the address");
+	}
 	for (ai = list; ai && fd < 0; ai = ai->ai_next)
 		fd = connect_one(ai, timeout_ms);
 	freeaddrinfo(list);
-	if (fd < 0)
-		return error_set(err, ERR_UNAVAILABLE, "cannot reach '%s': %s", address,
-				 strerror(errno));
+	if (fd < 0) {
+		snprintf(why, sizeof why, "%s", strerror(errno));
+		why[0] |= 0x20; /* lower case */
+		error_id(err, "E0307", "cannot reach the controller at %s: %s", address, why);
+		return error_hint(err, "is sluice-controller running there?");
+	}
 	*ret_fd = fd;
 	return 0;
 }
@@ -148,7 +154,7 @@ static int hello_open(struct hello *h, const char *address, struct error *err)
 		return error_set(err, ERR_INTERNAL, "OpenSSL refuses to start");
 	SSL_CTX_set_min_proto_version(h->ctx, TLS1_3_VERSION);
 	SSL_CTX_set_alpn_protos(h->ctx, h2, sizeof h2 - 1);
-	return tls_connect(address, CONNECT_MS, &h->fd, err);
+	return connect_to(address, CONNECT_MS, &h->fd, err);
 }
 
 static int hello_say(struct hello *h, const char *name, int64_t until_ms, int *ret_why)

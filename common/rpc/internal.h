@@ -318,7 +318,6 @@ grpc_channel_credentials *tls_channel_credentials(const struct rpc_endpoint *ep,
 int tls_probe(const struct rpc_channel *ch, struct error *err);
 /* "host:port" -> host on the heap ("[::1]" without brackets), port. */
 int tls_split_address(const char *address, char **ret_host, char **ret_port, struct error *err);
-int tls_connect(const char *address, int timeout_ms, int *ret_fd, struct error *err);
 
 /* ---- health.c, reflection.c ---- */
 

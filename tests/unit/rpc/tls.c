@@ -133,6 +133,8 @@ Test(rpc_tls, nobody_there)
 	int64_t before = clock_mono_us();
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000001) };
 	socklen_t len = sizeof sin;
+	cleanup(freep) char *sha = certs_sha256(e->ca.cert);
+	cleanup(freep) char *pem = NULL;
 	char address[32];
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -142,6 +144,9 @@ Test(rpc_tls, nobody_there)
 	snprintf(address, sizeof address, "127.0.0.1:%d", ntohs(sin.sin_port));
 	ep.address = address;
 	cr_assert_null(call(&ep, "x"));
+	expect(text("cannot reach the controller at %: connection refused", address),
+	       "is sluice-controller running there?", ERR_UNAVAILABLE);
+	cr_assert_eq(rpc_fetch_ca(address, sha, &pem, &err), -1);
 	expect(text("cannot reach the controller at %: connection refused", address),
 	       "is sluice-controller running there?", ERR_UNAVAILABLE);
 	cr_expect_str_eq(err.id, "E0307");
