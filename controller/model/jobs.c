@@ -335,8 +335,8 @@ uint32_t job_retry_limit(const struct job *job, Sluice__V1__ExitReason reason)
 {
 	const Sluice__V1__Retry *retry = job->row->spec->retry;
 
-	if (retry && retry->max > 0)
-		return (uint32_t)retry->max;
+	if (retry)
+		return retry->max > 0 ? (uint32_t)retry->max : 0;
 	return is_loss(reason) ? JOB_LOST_RERUNS : 0;
 }
 
@@ -344,19 +344,15 @@ uint32_t job_retry_limit(const struct job *job, Sluice__V1__ExitReason reason)
 static bool runs_again(const struct job *job, const Sluice__V1__Exit *exit, bool *ret_counts)
 {
 	const Sluice__V1__JobSpec *spec = job->row->spec;
-	bool rerun = spec->on_lost != SLUICE__V1__ON_LOST__ON_LOST_FAIL;
+	bool named = spec->retry && is_named_cause(spec->retry, exit);
 
 	*ret_counts = true;
-	if (exit->reason == SLUICE__V1__EXIT_REASON__EXIT_PREEMPTED && rerun) {
+	if (exit->reason == SLUICE__V1__EXIT_REASON__EXIT_PREEMPTED && (named || !spec->retry)) {
 		*ret_counts = false; /* its host was told to stop: that is nobody's failure */
 		return true;
 	}
-	if (is_loss(exit->reason)) {
-		if (!rerun)
-			return false;
-	} else if (!spec->retry || !is_named_cause(spec->retry, exit)) {
+	if (is_loss(exit->reason) ? spec->on_lost == SLUICE__V1__ON_LOST__ON_LOST_FAIL : !named)
 		return false;
-	}
 	return job->row->retries < job_retry_limit(job, exit->reason);
 }
 
