@@ -101,8 +101,8 @@ static bool is_over(const Sluice__V1__Promotion *p)
 }
 
 /* With a promotion named, the detail shows that one, and ends with it. */
-static int show_promotion(struct rpc_call *call, const char *id, Sluice__V1__EnvironmentDetail *now,
-			  struct error *err)
+static int show_promotion(struct api *api, struct arena *a, const char *id,
+			  Sluice__V1__EnvironmentDetail *now, struct error *err)
 {
 	cleanup(store_reader_givep) struct store_reader *r = NULL;
 	ProtobufCMessage *m;
@@ -110,8 +110,8 @@ static int show_promotion(struct rpc_call *call, const char *id, Sluice__V1__Env
 
 	if (now->promotion && strcmp(now->promotion->id, id) == 0)
 		return 0;
-	r = store_reader_take(api_of(call)->store, err);
-	found = r ? reader_get(r, ROW_PROMOTION, id, rpc_arena(call), &m, err) : -1;
+	r = store_reader_take(api->store, err);
+	found = r ? reader_get(r, ROW_PROMOTION, id, a, &m, err) : -1;
 	if (found == 0)
 		return error_id(err, "E0204", "there is no promotion '%s'", id);
 	if (found > 0)
@@ -127,10 +127,14 @@ static int watch(struct rpc_call *call, const Sluice__V1__WatchEnvironmentReques
 	watch_begin(&w, call);
 	for (;;) {
 		Sluice__V1__EnvironmentDetail now = SLUICE__V1__ENVIRONMENT_DETAIL__INIT;
+		cleanup(arena_freep) struct arena *a = arena_new(0);
+		cleanup(message_freep) void *message = NULL;
 
-		if (api_answer(call, environments_get, request->environment, &now.base, err) < 0 ||
+		if (engine_ask(w.api->engine, environments_get, request->environment, &message,
+			       err) < 0 ||
+		    api_copy(a, message, &now.base, err) < 0 ||
 		    (*request->promotion &&
-		     show_promotion(call, request->promotion, &now, err) < 0) ||
+		     show_promotion(w.api, a, request->promotion, &now, err) < 0) ||
 		    rpc_send(call, &now, err) < 0)
 			return -1;
 		if (*request->promotion && is_over(now.promotion))

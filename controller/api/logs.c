@@ -304,7 +304,7 @@ static Sluice__V1__Attempt *find(struct reading *r, const Sluice__V1__ReadLogReq
 				 struct error *err)
 {
 	cleanup(watch_end) struct watch w;
-	struct arena *a = rpc_arena(r->call);
+	struct arena *a = rpc_arena(r->call); /* little, and only until the attempt is there */
 
 	watch_begin(&w, r->call);
 	for (;;) {

@@ -42,9 +42,9 @@ int api_answer(struct rpc_call *call, decide_fn *decide, const void *request,
 	       ProtobufCMessage *reply, struct error *err);
 int api_answer_urgent(struct rpc_call *call, decide_fn *decide, const void *request,
 		      ProtobufCMessage *reply, struct error *err);
-/* A copy of a message into the reply, in the call's arena. */
-int api_copy(struct rpc_call *call, const void *message, ProtobufCMessage *reply,
-	     struct error *err);
+/* A copy of a message into the reply, in an arena: the call's, or, where a call answers many times,
+ * one of its own for each answer. */
+int api_copy(struct arena *arena, const void *message, ProtobufCMessage *reply, struct error *err);
 /* Size and token of a page request: 1..1000, and "" for none. */
 int page_size(const Sluice__V1__PageRequest *page);
 const char *page_token(const Sluice__V1__PageRequest *page);

@@ -16,7 +16,7 @@ static int detail(struct rpc_call *call, struct store_reader *r, Sluice__V1__Rel
 	ProtobufCMessage *m;
 
 	if (engine_ask(api_of(call)->engine, releases_where, release->id, &where, err) < 0 ||
-	    api_copy(call, where, &ret->base, err) < 0)
+	    api_copy(a, where, &ret->base, err) < 0)
 		return -1;
 	ret->release = release;
 	ret->parts = arena_zalloc(a, (release->n_parts + 1) * sizeof *ret->parts);

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
-int api_copy(struct rpc_call *call, const void *message, ProtobufCMessage *reply, struct error *err)
+int api_copy(struct arena *arena, const void *message, ProtobufCMessage *reply, struct error *err)
 {
 	const ProtobufCMessage *m = message;
 	cleanup(buf_release) struct buf packed = { 0 };
@@ -14,7 +14,7 @@ int api_copy(struct rpc_call *call, const void *message, ProtobufCMessage *reply
 
 	assert(m->descriptor == reply->descriptor);
 	message_pack_buf(m, &packed);
-	copy = message_unpack(m->descriptor, rpc_arena(call), packed.data, packed.len, err);
+	copy = message_unpack(m->descriptor, arena, packed.data, packed.len, err);
 	if (!copy)
 		return -1;
 	memcpy(reply, copy, m->descriptor->sizeof_message);
@@ -29,7 +29,7 @@ static int answer(struct rpc_call *call, decide_fn *decide, const void *request,
 	int r = urgent ? engine_ask_urgent(engine, decide, request, &message, err)
 		       : engine_ask(engine, decide, request, &message, err);
 
-	return r < 0 ? -1 : api_copy(call, message, reply, err);
+	return r < 0 ? -1 : api_copy(rpc_arena(call), message, reply, err);
 }
 
 int api_answer(struct rpc_call *call, decide_fn *decide, const void *request,

@@ -4,10 +4,14 @@
 #include "controller/model/runs.h"
 
 #include <string.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "controller/api/private.h"
 #include "controller/model/waits.h"
 #include "spec/spec.h"
+
+enum { LONGEST_REST_US = 500000 };
 
 /* The file is checked here again: nothing that a client did to it is trusted. */
 static int expand(const Sluice__V1__SubmitRequest *request, struct arena *arena,
@@ -97,34 +101,43 @@ static int closed_detail(struct store_reader *r, Sluice__V1__Run *run, struct ar
 
 /* Open runs are the engine's, closed ones the store's; one that closes in between is found at the
  * second look. */
-static int detail(struct rpc_call *call, const char *text, Sluice__V1__RunDetail *ret,
+static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1__RunDetail *ret,
 		  struct error *err)
 {
-	struct api *api = api_of(call);
 	cleanup(store_reader_givep) struct store_reader *r = store_reader_take(api->store, err);
 	cleanup(message_freep) Sluice__V1__RunDetail *open = NULL;
 	Sluice__V1__Run *run;
 
 	if (!r)
 		return -1;
-	run = find_run(r, text, rpc_arena(call), err);
+	run = find_run(r, text, a, err);
 	if (!run)
 		return -1;
 	if (run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
-		return closed_detail(r, run, rpc_arena(call), ret, err);
+		return closed_detail(r, run, a, ret, err);
 	if (engine_ask(api->engine, runs_detail, run->id, &open, err) == 0)
-		return api_copy(call, open, &ret->base, err);
+		return api_copy(a, open, &ret->base, err);
 	if (err->code != ERR_NOT_FOUND)
 		return -1;
 	error_clear(err);
-	run = find_run(r, run->id, rpc_arena(call), err);
-	return run ? closed_detail(r, run, rpc_arena(call), ret, err) : -1;
+	run = find_run(r, run->id, a, err);
+	return run ? closed_detail(r, run, a, ret, err) : -1;
 }
 
 static int get(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
 	       Sluice__V1__RunDetail *reply, struct error *err)
 {
-	return detail(call, request->run, reply, err);
+	return detail(api_of(call), rpc_arena(call), request->run, reply, err);
+}
+
+/* A snapshot of a large run costs something: rest four times as long as it took, so that watching
+ * never takes more than a fifth of one core, and small runs are shown at once. */
+static void rest_after(int64_t began_us)
+{
+	int64_t us = MIN(4 * (clock_mono_us() - began_us), (int64_t)LONGEST_REST_US);
+	struct timespec t = { 0, us * 1000 };
+
+	nanosleep(&t, NULL);
 }
 
 static int watch(struct rpc_call *call, const Sluice__V1__GetRunRequest *request, struct error *err)
@@ -136,15 +149,17 @@ static int watch(struct rpc_call *call, const Sluice__V1__GetRunRequest *request
 	watch_begin(&w, call);
 	for (;;) {
 		Sluice__V1__RunDetail now = SLUICE__V1__RUN_DETAIL__INIT;
+		cleanup(arena_freep) struct arena *a = arena_new(0);
+		int64_t began = clock_mono_us();
 
-		if (detail(call, run, &now, err) < 0 || rpc_send(call, &now, err) < 0)
+		if (detail(w.api, a, run, &now, err) < 0 || rpc_send(call, &now, err) < 0)
 			return -1;
 		if (now.run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
 			return 0;
 		memccpy(id, now.run->id, 0,
 			sizeof id); /* "" was the newest then, and stays that run */
 		run = id;
-		arena_reset(rpc_arena(call));
+		rest_after(began);
 		if (!watch_wait(&w, id, ""))
 			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping");
 	}

@@ -69,7 +69,7 @@ static int revoke_token(struct rpc_call *call, const Sluice__V1__RevokeTokenRequ
 static int who_am_i(struct rpc_call *call, const Sluice__V1__Empty *request,
 		    Sluice__V1__Token *reply, struct error *err)
 {
-	if (api_copy(call, identity_of(call)->token, &reply->base, err) < 0)
+	if (api_copy(rpc_arena(call), identity_of(call)->token, &reply->base, err) < 0)
 		return -1;
 	reply->hash = "";
 	return 0;
