@@ -31,7 +31,8 @@ static void clear(struct world *w, struct environment *env, Sluice__V1__Environm
 		host_set(w, env, host, HOST_STATE(EMPTY), "");
 }
 
-static void bring(struct world *w, struct environment *env, Sluice__V1__EnvironmentHost *host)
+static void bring(struct world *w, struct environment *env, struct rollout_room *room,
+		  Sluice__V1__EnvironmentHost *host)
 {
 	switch (host->state) {
 	case HOST_STATE(NEW):
@@ -50,19 +51,21 @@ static void bring(struct world *w, struct environment *env, Sluice__V1__Environm
 		return;
 	if (host->state != HOST_STATE(PREPARED))
 		host_begin(w, env, host, HOST_STATE(PREPARING));
-	else if (rollout_may_change(w, env, host, false))
-		host_begin(w, env, host, HOST_STATE(ACTIVATING));
+	else if (rollout_may_change(w, room, host, false))
+		rollout_activate(w, env, room, host);
 }
 
 void converge(struct world *w, struct environment *env)
 {
+	struct rollout_room room = rollout_room(w, env);
+
 	for (size_t i = 0; i < env->row->n_hosts; i++) {
 		Sluice__V1__EnvironmentHost *host = env->row->hosts[i];
 
 		if (environment_host_leaves(w, env, host))
 			leave(w, env, host);
 		else if (env->row->live[0])
-			bring(w, env, host);
+			bring(w, env, &room, host);
 		else
 			clear(w, env, host);
 	}

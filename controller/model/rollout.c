@@ -36,20 +36,38 @@ const Sluice__V1__DeploySpec *environment_deploy(const struct environment *env)
 	return spec && spec->deploy ? spec->deploy : &no_deploy;
 }
 
+static int by_id(const void *a, const void *b)
+{
+	return strcmp((*(Sluice__V1__EnvironmentHost *const *)a)->agent_id,
+		      (*(Sluice__V1__EnvironmentHost *const *)b)->agent_id);
+}
+
+static int find_id(const void *id, const void *host)
+{
+	return strcmp(id, (*(Sluice__V1__EnvironmentHost *const *)host)->agent_id);
+}
+
 static struct plan *plan_new(struct world *w, struct environment *env)
 {
 	struct promotion *p = env->promotion;
 	struct plan *plan = xcalloc(1, sizeof *plan + p->row->n_plan * sizeof *plan->hosts);
+	size_t n = env->row->n_hosts, size = sizeof(*env->row->hosts);
+	cleanup(freep) Sluice__V1__EnvironmentHost **hosts = xcalloc(n + 1, size);
 
+	for (size_t i = 0; i < n; i++)
+		hosts[i] = env->row->hosts[i];
+	qsort(hosts, n, size, by_id);
 	plan->w = w;
 	plan->env = env;
 	plan->p = p;
 	plan->deploy = environment_deploy(env);
 	plan->n = p->row->n_plan;
 	for (size_t i = 0; i < plan->n; i++) {
-		plan->hosts[i] = environment_host(env, p->row->plan[i]);
-		if (plan->hosts[i] && environment_host_leaves(w, env, plan->hosts[i]))
-			plan->hosts[i] = NULL;
+		Sluice__V1__EnvironmentHost **at =
+			bsearch(p->row->plan[i], hosts, n, size, find_id);
+
+		if (at && !environment_host_leaves(w, env, *at))
+			plan->hosts[i] = *at;
 	}
 	return plan;
 }
@@ -93,34 +111,43 @@ size_t rollout_max_unavailable(const struct environment *env, size_t n)
 	return share_of(environment_deploy(env)->max_unavailable, n);
 }
 
-bool rollout_may_change(struct world *w, const struct environment *env,
-			const Sluice__V1__EnvironmentHost *host, bool one_at_least)
+/* A host that was added and has nothing yet takes nothing away from anyone. */
+static bool counts(const Sluice__V1__EnvironmentHost *host)
 {
-	size_t n = 0, down = 0, changing = 0;
+	return host->release[0] || host->unsure || host->state != HOST_STATE(EMPTY);
+}
 
-	if (!host_serves(w, host))
-		return true;
+struct rollout_room rollout_room(struct world *w, const struct environment *env)
+{
+	struct rollout_room room = { 0 };
+
 	for (size_t i = 0; i < env->row->n_hosts; i++) {
 		const Sluice__V1__EnvironmentHost *h = env->row->hosts[i];
 
-		if (environment_host_leaves(w, env, h) || (h != host && !rollout_counts(env, h)))
+		if (!counts(h) || environment_host_leaves(w, env, h))
 			continue;
-		n++;
-		down += !host_serves(w, h);
-		changing += h->state == HOST_STATE(ACTIVATING) || h->state == HOST_STATE(STOPPING);
+		room.hosts++;
+		room.down += !host_serves(w, h);
+		room.changing +=
+			h->state == HOST_STATE(ACTIVATING) || h->state == HOST_STATE(STOPPING);
 	}
-	return down < rollout_max_unavailable(env, n) || (one_at_least && !changing);
+	room.max_down = rollout_max_unavailable(env, room.hosts);
+	return room;
 }
 
-/* A host that was added and has not served yet takes nothing away from anyone. */
-bool rollout_counts(const struct environment *env, const Sluice__V1__EnvironmentHost *host)
+bool rollout_may_change(struct world *w, const struct rollout_room *room,
+			const Sluice__V1__EnvironmentHost *host, bool one_at_least)
 {
-	if (host->release[0] || host->unsure)
-		return true;
-	for (size_t i = 0; env->promotion && i < env->promotion->row->n_plan; i++)
-		if (!strcmp(env->promotion->row->plan[i], host->agent_id))
-			return true;
-	return false;
+	return !host_serves(w, host) || room->down < room->max_down ||
+	       (one_at_least && !room->changing);
+}
+
+void rollout_activate(struct world *w, struct environment *env, struct rollout_room *room,
+		      Sluice__V1__EnvironmentHost *host)
+{
+	room->down += host_serves(w, host);
+	room->changing++;
+	host_begin(w, env, host, HOST_STATE(ACTIVATING));
 }
 
 /* Plan indexes below this may be activated now. */
@@ -315,15 +342,17 @@ static bool ready(const struct plan *plan, const Sluice__V1__EnvironmentHost *ho
 
 static void activate(struct plan *plan)
 {
+	struct rollout_room room = rollout_room(plan->w, plan->env);
+	bool rollback = promotion_is_rollback(plan->p);
 	size_t end = window(plan);
 
 	for (size_t i = 0; i < end; i++) {
 		Sluice__V1__EnvironmentHost *host = plan->hosts[i];
 
-		if (!is_over(host) && ready(plan, host) && host_reachable(plan->w, host) &&
-		    (is_recreate(plan) ||
-		     rollout_may_change(plan->w, plan->env, host, promotion_is_rollback(plan->p))))
-			host_begin(plan->w, plan->env, host, HOST_STATE(ACTIVATING));
+		if (is_over(host) || !ready(plan, host) || !host_reachable(plan->w, host))
+			continue;
+		if (is_recreate(plan) || rollout_may_change(plan->w, &room, host, rollback))
+			rollout_activate(plan->w, plan->env, &room, host);
 	}
 }
 

@@ -40,11 +40,18 @@ void rollout_begin(struct world *w, struct promotion *p);
 void rollout_step(struct world *w, struct environment *env);
 /* Drops what is under way on the hosts: each is what it runs now. */
 void rollout_end(struct world *w, struct environment *env);
+/* Of the hosts that have something, and those that do not serve for whatever cause. */
+struct rollout_room {
+	size_t hosts, down, max_down;
+	size_t changing; /* by orders of ours */
+};
+struct rollout_room rollout_room(struct world *w, const struct environment *env);
 /* May this host be taken out of service now? one_at_least: also when no other is being changed. */
-bool rollout_may_change(struct world *w, const struct environment *env,
+bool rollout_may_change(struct world *w, const struct rollout_room *room,
 			const Sluice__V1__EnvironmentHost *host, bool one_at_least);
-/* Does it count for max_unavailable? Not before it served or was planned for the first time. */
-bool rollout_counts(const struct environment *env, const Sluice__V1__EnvironmentHost *host);
+/* Orders it to, and counts it. */
+void rollout_activate(struct world *w, struct environment *env, struct rollout_room *room,
+		      Sluice__V1__EnvironmentHost *host);
 size_t rollout_max_unavailable(const struct environment *env, size_t n);
 /* How releases are deployed by the policy that holds now; never NULL. */
 const Sluice__V1__DeploySpec *environment_deploy(const struct environment *env);

@@ -95,16 +95,19 @@ bool rollout_is_everywhere(struct world *w, const struct environment *env, const
 /* ---- what is said ---- */
 
 static void describe_host(struct world *w, const struct environment *env,
-			  const Sluice__V1__EnvironmentHost *host, struct buf *out)
+			  const struct rollout_room *room, const Sluice__V1__EnvironmentHost *host,
+			  struct buf *out)
 {
+	const struct promotion *p = env->promotion;
+
 	buf_printf(out, "; '%s' ", host->agent_name);
 	if (!host_reachable(w, host))
 		buf_puts(out, "is unreachable");
-	else if (host->state == HOST_STATE(PREPARED) && env->promotion->row->batch &&
-		 !rollout_may_change(w, env, host, promotion_is_rollback(env->promotion)))
+	else if (host->state == HOST_STATE(PREPARED) && p->row->batch &&
+		 !rollout_may_change(w, room, host, promotion_is_rollback(p)))
 		buf_printf(out,
 			   "waits, for no more than %zu of the hosts may be out of service at once",
-			   rollout_max_unavailable(env, env->promotion->row->n_plan));
+			   room->max_down);
 	else
 		buf_printf(out, "is %s", host_state_name(host->state));
 	if (host->state == HOST_STATE(FAILED))
@@ -113,6 +116,7 @@ static void describe_host(struct world *w, const struct environment *env,
 
 char *rollout_describe(struct world *w, const struct environment *env)
 {
+	const struct rollout_room room = rollout_room(w, env);
 	const struct promotion *p = env->promotion;
 	struct buf out = { 0 };
 	size_t named = 0, new = 0, n = 0;
@@ -129,7 +133,7 @@ char *rollout_describe(struct world *w, const struct environment *env)
 
 		if (!host || host->state == HOST_STATE(NEW))
 			continue;
-		describe_host(w, env, host, &out);
+		describe_host(w, env, &room, host, &out);
 		named++;
 	}
 	if (n > new + named)

@@ -31,6 +31,12 @@ static struct sim *serving(size_t n, void (*change)(Sluice__V1__EnvironmentSpec 
 	return s;
 }
 
+static uint32_t promotion_batch(struct sim *s)
+{
+	cr_assert(sim_env(s, "production")->promotion);
+	return sim_env(s, "production")->promotion->row->batch;
+}
+
 static void recreate(Sluice__V1__EnvironmentSpec *spec)
 {
 	spec->deploy->strategy = SLUICE__V1__DEPLOY_SPEC__STRATEGY__RECREATE;
@@ -105,6 +111,26 @@ Test(rollout, a_rolling_one_changes_one_batch_at_a_time_and_pauses_between)
 	cr_assert_eq(sim_env(s, "production")->promotion->row->batch, 1);
 	sim_advance(s, 1);
 	sim_expect_everywhere(s, "production", r2);
+}
+
+static void by_ones_with_a_pause(Sluice__V1__EnvironmentSpec *spec)
+{
+	spec->deploy->pause_ms = 60000;
+}
+
+Test(rollout, each_batch_is_followed_by_its_own_pause)
+{
+	cleanup(sim_freep) struct sim *s = with_hosts(4, by_ones_with_a_pause);
+
+	cr_assert_eq(sim_promote(s, "production", sim_release(s)), 0);
+	sim_settle(s);
+	for (uint32_t batch = 1; batch < 4; batch++) {
+		cr_expect_eq(promotion_batch(s), batch);
+		sim_advance(s, 59999);
+		cr_expect_eq(promotion_batch(s), batch);
+		sim_advance(s, 1);
+	}
+	sim_expect_everywhere(s, "production", 1);
 }
 
 Test(rollout, the_first_release_needs_no_room_for_hosts_that_serve_nothing)
@@ -314,6 +340,33 @@ Test(rollout, a_skipped_host_is_diverged_and_converges_when_it_is_back)
 	cr_expect_eq(sim_outcome(s, "production"), PROMOTION_STATE(SUCCEEDED));
 	cr_expect_eq(environment_host(sim_env(s, "production"), s->hosts[2].id)->state,
 		     HOST_STATE(DIVERGED));
+	sim_connect(s, &s->hosts[2]);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", r2);
+}
+
+static void unreachable_skips_two(Sluice__V1__EnvironmentSpec *spec)
+{
+	unreachable_skips_one(spec);
+	spec->deploy->unreachable->skip = 2;
+	spec->deploy->max_unavailable->count = 3;
+}
+
+Test(rollout, hosts_that_come_back_are_changed_under_the_same_limit)
+{
+	cleanup(sim_freep) struct sim *s = serving(3, unreachable_skips_two);
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *strict = sim_spec("production", "");
+	uint32_t r2 = sim_release(s);
+
+	s->max_unavailable = 3;
+	sim_disconnect(s, &s->hosts[1]);
+	sim_disconnect(s, &s->hosts[2]);
+	cr_assert_eq(sim_promote(s, "production", r2), 0);
+	sim_advance(s, 60000);
+	cr_expect_eq(sim_outcome(s, "production"), PROMOTION_STATE(SUCCEEDED));
+	sim_apply_one(s, strict);
+	s->max_unavailable = 1;
+	sim_connect(s, &s->hosts[1]);
 	sim_connect(s, &s->hosts[2]);
 	sim_settle(s);
 	sim_expect_everywhere(s, "production", r2);
