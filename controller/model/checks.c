@@ -215,6 +215,56 @@ static void check_hosts(struct asking *a)
 		       buf_str(&labels));
 }
 
+static uint32_t gpus_of(const Sluice__V1__HostFacts *host, uint64_t memory)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < host->n_gpus; i++)
+		n += host->gpus[i]->memory >= memory;
+	return n;
+}
+
+/* What the service needs that the host does not have at all; "" when it fits. */
+static void misfit(const Sluice__V1__Resources *r, const Sluice__V1__HostFacts *host,
+		   struct buf *out)
+{
+	char need[CLOCK_TEXT], have[CLOCK_TEXT];
+
+	if (r->cpu_milli > host->cpu_milli)
+		buf_printf(out, "%g CPUs, it has %g", r->cpu_milli / 1000.0,
+			   host->cpu_milli / 1000.0);
+	else if (r->memory > host->memory)
+		buf_printf(out, "%s of memory, it has %s", size_format(r->memory, need),
+			   size_format(host->memory, have));
+	else if (r->gpu > gpus_of(host, r->gpu_memory))
+		buf_printf(out, "%u GPUs of at least %s, it has %u", r->gpu,
+			   size_format(r->gpu_memory, need), gpus_of(host, r->gpu_memory));
+	else if (r->disk > host->disk_free)
+		buf_printf(out, "%s of free disk, it has %s", size_format(r->disk, need),
+			   size_format(host->disk_free, have));
+}
+
+static void check_resources(struct asking *a)
+{
+	const Sluice__V1__DeploySpec *deploy = a->env->row->spec->deploy;
+
+	if (!deploy || !deploy->resources)
+		return;
+	for (size_t i = 0; i < a->env->row->n_hosts; i++) {
+		const Sluice__V1__EnvironmentHost *host = a->env->row->hosts[i];
+		const struct agent *agent = host_agent(a->w, host);
+		cleanup(buf_release) struct buf why = { 0 };
+
+		if (environment_host_leaves(a->w, a->env, host) || !agent->row->host)
+			continue;
+		misfit(deploy->resources, agent->row->host, &why);
+		if (why.len)
+			answer(a, CHECK_NO, "E0410",
+			       "the service does not fit host '%s': it needs %s", host->agent_name,
+			       buf_str(&why));
+	}
+}
+
 static void check_turn(struct asking *a)
 {
 	const struct promotion *p = a->env->promotion;
@@ -241,6 +291,7 @@ enum check_answer checks_run(struct world *w, const struct environment *env,
 	check_verdicts(&a);
 	check_live(&a);
 	check_hosts(&a);
+	check_resources(&a);
 	check_turn(&a);
 	return a.worst;
 }

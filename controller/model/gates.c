@@ -13,7 +13,7 @@
 #include "controller/model/delivery.h"
 #include "controller/model/environments.h"
 #include "controller/model/releases.h"
-#include "crypto/digest.h"
+#include "controller/model/yardstick.h"
 #include "expr/expr.h"
 #include "proto/message.h"
 
@@ -57,209 +57,6 @@ struct environment *gates_guarded(struct world *w, const char *pipeline)
 	return last;
 }
 
-/* ---- what a job measured ---- */
-
-static void set_digest(char **field, const struct buf *text)
-{
-	struct digest digest = digest_of(buf_str(text), text->len);
-	char hex[DIGEST_TEXT_SIZE];
-
-	message_set_string(field, digest_format(&digest, hex));
-}
-
-/* One artifact is its digest; several are the digest of their list. */
-static void set_artifacts(char **field, const Sluice__V1__ResolvedInput *input)
-{
-	cleanup(buf_release) struct buf list = { 0 };
-
-	if (input->n_artifacts == 1) {
-		message_set_string(field, input->artifacts[0]->digest);
-		return;
-	}
-	for (size_t i = 0; i < input->n_artifacts; i++)
-		buf_printf(&list, "%s %s\n", input->artifacts[i]->key, input->artifacts[i]->digest);
-	set_digest(field, &list);
-}
-
-static void set_subject(char **field, const struct job *job, const char *name)
-{
-	for (size_t i = 0; i < job->row->n_inputs; i++)
-		if (!strcmp(job->row->inputs[i]->name, name)) {
-			set_artifacts(field, job->row->inputs[i]);
-			return;
-		}
-	for (size_t i = 0; i < job->row->n_outputs; i++)
-		if (!strcmp(job->row->outputs[i]->name, name))
-			message_set_string(field, job->row->outputs[i]->digest);
-}
-
-static bool is_verify(const struct job *job)
-{
-	return job->run->row->kind == SLUICE__V1__RUN__KIND__VERIFY;
-}
-
-/* A step is known by its environment, too: the same command elsewhere measures other hosts. */
-static char *yardstick_name(const struct job *job)
-{
-	if (is_verify(job))
-		return xprintf("%s/%s", job->run->row->environment, job->row->spec->basename);
-	return xstrdup(job->row->spec->name);
-}
-
-/* Without metrics: candidate, set and evaluator alone. */
-static Sluice__V1__Evaluation *describe(const struct job *job)
-{
-	Sluice__V1__Evaluation *e = message_new(&sluice__v1__evaluation__descriptor);
-	const Sluice__V1__JobSpec *spec = job->row->spec;
-	cleanup(buf_release) struct buf command = { 0 };
-	cleanup(freep) char *name = yardstick_name(job);
-
-	message_set_string(&e->job, name);
-	if (is_verify(job))
-		buf_printf(&command, "%s\n", name);
-	buf_puts(&command, spec->run);
-	set_digest(&e->evaluator, &command);
-	if (spec->evaluates) {
-		set_subject(&e->artifact, job, spec->evaluates->candidate);
-		if (spec->evaluates->set[0])
-			set_subject(&e->set, job, spec->evaluates->set);
-		message_set_string(&e->set_name, spec->evaluates->set);
-	}
-	if (is_verify(job) && job->run->promotion)
-		message_set_string(&e->artifact, job->run->promotion->release->row->digest);
-	return e;
-}
-
-Sluice__V1__Evaluation *gates_evaluation(struct world *w, const struct job *job)
-{
-	Sluice__V1__Evaluation *e;
-
-	if (!job->row->n_metrics)
-		return NULL;
-	e = describe(job);
-	for (size_t i = 0; i < job->row->n_metrics; i++)
-		message_append(e, metrics, message_copy(job->row->metrics[i]));
-	return e;
-}
-
-/* ---- the other side ---- */
-
-enum rival_state {
-	RIVAL_KNOWN,
-	RIVAL_ABSENT,	 /* no such release yet */
-	RIVAL_UNKNOWN,	 /* no such environment */
-	RIVAL_DIFFERENT, /* never measured, or with another yardstick: note says which */
-};
-
-/* A scope of an expectation: `champion`, or an environment. */
-struct rival {
-	char *scope; /* as the text has it */
-	enum rival_state state;
-	const struct release *release;
-	const Sluice__V1__Evaluation *evaluation;
-	char *note;
-};
-
-enum { RIVALS = 16 };
-
-struct gate {
-	struct world *w;
-	const struct job *job;
-	Sluice__V1__Evaluation *candidate; /* owned */
-	struct environment *guarded;	   /* or NULL */
-	struct rival rivals[RIVALS];
-	size_t n_rivals;
-};
-
-static void gate_release(struct gate *g)
-{
-	message_free(g->candidate);
-	for (size_t i = 0; i < g->n_rivals; i++) {
-		free(g->rivals[i].scope);
-		free(g->rivals[i].note);
-	}
-}
-
-static bool same_yardstick(const struct gate *g, const Sluice__V1__Evaluation *e)
-{
-	return !strcmp(e->set, g->candidate->set) && !strcmp(e->evaluator, g->candidate->evaluator);
-}
-
-static void compare_yardsticks(const struct gate *g, struct rival *rival)
-{
-	const Sluice__V1__Release *row = rival->release->row;
-	const Sluice__V1__Evaluation *other = NULL;
-
-	for (size_t i = row->n_evaluations; i > 0; i--) {
-		const Sluice__V1__Evaluation *e = row->evaluations[i - 1];
-
-		if (same_yardstick(g, e)) {
-			rival->evaluation = e;
-			rival->state = RIVAL_KNOWN;
-			return;
-		}
-		if (!other && !strcmp(e->job, g->candidate->job))
-			other = e;
-	}
-	rival->state = RIVAL_DIFFERENT;
-	if (!other)
-		rival->note = xprintf("r%u carries no value of '%s' for the set %.19s", row->number,
-				      g->candidate->job,
-				      g->candidate->set[0] ? g->candidate->set : "(none)");
-	else if (strcmp(other->set, g->candidate->set))
-		rival->note = xprintf("r%u was measured on the set %.19s, the candidate on %.19s",
-				      row->number, other->set[0] ? other->set : "(none)",
-				      g->candidate->set[0] ? g->candidate->set : "(none)");
-	else
-		rival->note =
-			xprintf("r%u was measured by the evaluator %.19s, the candidate by %.19s",
-				row->number, other->evaluator, g->candidate->evaluator);
-}
-
-static struct environment *environment_of_scope(struct world *w, const char *scope)
-{
-	struct environment *env, *tmp;
-
-	HASH_ITER(by_name, w->environments, env, tmp)
-		if (expr_scope_is(scope, env->row->name))
-			return env;
-	return NULL;
-}
-
-/* A verify step's champion is what was last good: what is live already is the candidate. */
-static const char *champion_of(const struct gate *g)
-{
-	if (!g->guarded)
-		return "";
-	return is_verify(g->job) ? g->guarded->row->last_good : g->guarded->row->live;
-}
-
-static const struct rival *rival_of(struct gate *g, const char *scope)
-{
-	struct environment *env = g->guarded;
-	struct rival *rival;
-	const char *id;
-
-	for (size_t i = 0; i < g->n_rivals; i++)
-		if (!strcmp(g->rivals[i].scope, scope))
-			return &g->rivals[i];
-	if (g->n_rivals == RIVALS)
-		return NULL;
-	rival = &g->rivals[g->n_rivals++];
-	*rival = (struct rival){ .scope = xstrdup(scope), .state = RIVAL_ABSENT };
-	id = champion_of(g);
-	if (strcmp(scope, "champion")) {
-		env = environment_of_scope(g->w, scope);
-		id = env ? env->row->live : "";
-		if (!env)
-			rival->state = RIVAL_UNKNOWN;
-	}
-	rival->release = id[0] ? world_release(g->w, id, NULL) : NULL;
-	if (rival->release)
-		compare_yardsticks(g, rival);
-	return rival;
-}
-
 static bool metric_of(Sluice__V1__Metric *const *metrics, size_t n, const char *name, double *ret)
 {
 	for (size_t i = 0; i < n; i++)
@@ -277,7 +74,7 @@ static bool lookup(void *arg, const char *scope, const char *name, double *ret)
 
 	if (!scope[0])
 		return metric_of(g->job->row->metrics, g->job->row->n_metrics, name, ret);
-	rival = rival_of(g, scope);
+	rival = gate_rival(g, scope);
 	if (!rival || !rival->evaluation)
 		return false;
 	return metric_of(rival->evaluation->metrics, rival->evaluation->n_metrics, name, ret);
@@ -299,7 +96,7 @@ static bool decide_by_rivals(struct gate *g, const struct expr *e, Sluice__V1__E
 	size_t n = expr_refs(e, &refs);
 
 	for (size_t i = 0; i < n; i++) {
-		const struct rival *rival = refs[i].scope[0] ? rival_of(g, refs[i].scope) : NULL;
+		const struct rival *rival = refs[i].scope[0] ? gate_rival(g, refs[i].scope) : NULL;
 		cleanup(freep) char *note = NULL;
 
 		if (!refs[i].scope[0] || (rival && rival->state == RIVAL_KNOWN))
@@ -355,7 +152,7 @@ static void print_line(struct gate *g, const struct expr *e, Sluice__V1__Expecta
 
 	expr_print(e, lookup, g, &raw);
 	for (at = buf_str(&raw); (found = strstr(at, "champion.")); at = found + 9) {
-		const struct rival *rival = rival_of(g, "champion");
+		const struct rival *rival = gate_rival(g, "champion");
 
 		buf_add(&line, at, (size_t)(found - at));
 		if (rival && rival->release)
@@ -439,7 +236,7 @@ static Sluice__V1__Verdict *describe_verdict(struct gate *g)
 
 	for (size_t i = 0; i < job->row->spec->n_gates; i++)
 		buf_printf(&lines, "%s\n", job->row->spec->gates[i]);
-	set_digest(&v->gate, &lines);
+	gate_set_digest(&v->gate, &lines);
 	message_set_string(&v->candidate, g->candidate->artifact);
 	message_set_string(&v->set, g->candidate->set);
 	message_set_string(&v->evaluator, g->candidate->evaluator);
@@ -470,7 +267,7 @@ static void set_key(const Sluice__V1__Verdict *v, char **field)
 
 	buf_printf(&key, "%s\n%s\n%s\n%s\n%s\n%s\n", v->gate, v->candidate, v->champion, v->set,
 		   v->evaluator, v->environment);
-	set_digest(field, &key);
+	gate_set_digest(field, &key);
 }
 
 /* What other environments run is not part of the key. */
@@ -479,7 +276,7 @@ static bool is_kept(const struct gate *g, const Sluice__V1__Verdict *v)
 	for (size_t i = 0; i < g->n_rivals; i++)
 		if (strcmp(g->rivals[i].scope, "champion"))
 			return false;
-	return !is_verify(g->job) && v->candidate[0] &&
+	return !gate_is_verify(g->job) && v->candidate[0] &&
 	       (v->state == VERDICT(PASS) || v->state == VERDICT(FAIL));
 }
 
@@ -500,15 +297,13 @@ static void tell(struct gate *g, const Sluice__V1__Verdict *v, bool reused)
 
 Sluice__V1__VerdictState gates_decide(struct world *w, struct job *job, Sluice__V1__Verdict **ret)
 {
-	cleanup(gate_release) struct gate g = { .w = w, .job = job };
+	cleanup(gate_release) struct gate g = { 0 };
 	Sluice__V1__Verdict *v;
 	ProtobufCMessage *before = NULL;
 	Sluice__V1__VerdictState state;
 	bool reused = false;
 
-	g.candidate = describe(job);
-	g.guarded = is_verify(job) ? world_environment(w, job->run->row->environment, NULL)
-				   : gates_guarded(w, job->run->row->pipeline);
+	gate_init(&g, w, job);
 	v = describe_verdict(&g);
 	evaluate(&g, v);
 	if (!is_kept(&g, v))

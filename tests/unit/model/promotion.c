@@ -176,6 +176,26 @@ Test(promotion, without_hosts_it_waits_and_says_for_which)
 	sim_expect_everywhere(s, "staging", 1);
 }
 
+Test(promotion, a_host_that_cannot_hold_the_service_is_named_with_the_numbers)
+{
+	cleanup(sim_freep) struct sim *s = sim_new(1);
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *spec = sim_spec("staging", "");
+	struct agent *agent = sim_agent(s, sim_host_add(s, "host-s", "staging"));
+
+	spec->deploy->resources = message_new(&sluice__v1__resources__descriptor);
+	spec->deploy->resources->cpu_milli = 4000;
+	agent->row->host = message_new(&sluice__v1__host_facts__descriptor);
+	agent->row->host->cpu_milli = 2000;
+	sim_apply_one(s, spec);
+	sim_release(s);
+	cr_assert_neq(sim_promote(s, "staging", 1), 0);
+	cr_expect_str_eq(s->error.id, "E0410");
+	cr_expect(strstr(s->error.text, "host 'host-s': it needs 4 CPUs, it has 2"), "%s",
+		  s->error.text);
+	agent->row->host->cpu_milli = 4000;
+	cr_assert_eq(sim_promote(s, "staging", 1), 0, "%s", s->error.text);
+}
+
 /* ---- compare and swap ---- */
 
 Test(promotion, what_is_expected_to_be_live_must_be)
