@@ -140,21 +140,34 @@ static void tell_coming(const struct telling *t, const struct environment *env)
 	tell(t, p->release, env, p->row->created_ms, sentence);
 }
 
+/* NULL: nothing is wrong with it. */
+static char *describe_host(struct world *w, const struct environment *env,
+			   const Sluice__V1__EnvironmentHost *host)
+{
+	bool reachable = host_reachable(w, host);
+
+	if (host->state != HOST_STATE(NEW))
+		return xprintf("host '%s' does not run what is live yet: it is %s%s%s",
+			       host->agent_name,
+			       reachable ? host_state_name(host->state) : "unreachable",
+			       host->text[0] ? ", " : "", host->text);
+	if (reachable && !host->healthy && environment_deploy(env)->service[0])
+		return xprintf("host '%s' runs what is live, but its last check failed",
+			       host->agent_name);
+	return NULL;
+}
+
 static void tell_hosts(const struct telling *t, const struct environment *env)
 {
-	if (env->promotion && env->promotion->row->state == PROMOTION_STATE(ROLLING_OUT))
+	if (!env->row->live[0] ||
+	    (env->promotion && env->promotion->row->state == PROMOTION_STATE(ROLLING_OUT)))
 		return;
 	for (size_t i = 0; i < env->row->n_hosts; i++) {
 		const Sluice__V1__EnvironmentHost *host = env->row->hosts[i];
-		cleanup(freep) char *sentence = NULL;
+		cleanup(freep) char *sentence = describe_host(t->w, env, host);
 
-		if (host->state == HOST_STATE(NEW) || !env->row->live[0])
-			continue;
-		sentence = xprintf(
-			"host '%s' does not run what is live yet: it is %s%s%s", host->agent_name,
-			host_reachable(t->w, host) ? host_state_name(host->state) : "unreachable",
-			host->text[0] ? ", " : "", host->text);
-		tell(t, NULL, env, host->changed_ms, sentence);
+		if (sentence)
+			tell(t, NULL, env, host->changed_ms, sentence);
 	}
 }
 

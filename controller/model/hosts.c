@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "controller/model/environments.h"
+#include "controller/model/place.h"
 #include "proto/message.h"
 
 static const char *const state_names[] = {
@@ -179,8 +180,13 @@ void host_set(struct world *w, struct environment *env, Sluice__V1__EnvironmentH
 {
 	if (host->state == state && !strcmp(host->text, text))
 		return;
-	if (host->state != state)
+	if (host->state != state) {
+		struct agent *agent = host_agent(w, host);
+
 		host->changed_ms = w->now.wall_ms;
+		if (agent) /* a verify step may wait for this host */
+			place_agent(w, agent);
+	}
 	host->state = state;
 	message_set_string(&host->text, text);
 	world_touch(w, &env->entity);

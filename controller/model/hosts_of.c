@@ -9,6 +9,7 @@
 #include "controller/model/delivery.h"
 #include "controller/model/environments.h"
 #include "controller/model/hosts.h"
+#include "controller/model/place.h"
 #include "proto/message.h"
 
 /* By policy's labels; no label at all matches no agent. */
@@ -44,7 +45,7 @@ static void claim(struct world *w, const struct environment *env,
 	if (!agent || env->row->spec->shared)
 		return;
 	agent->n_environments += (uint32_t)by;
-	w->place_wanted = true;
+	place_agent(w, agent);
 }
 
 void environment_claim_hosts(struct world *w, struct environment *env, int by)

@@ -43,11 +43,14 @@ static int answer_again(struct world *w, const char *id, Sluice__V1__PromoteRepl
 	return 0;
 }
 
-static void answer_with(Sluice__V1__PromoteReply *reply, const struct promotion *p)
+/* `held`: there was a hold before, so that it is not of this. */
+static void answer_with(Sluice__V1__PromoteReply *reply, const struct promotion *p, bool held)
 {
+	const Sluice__V1__Hold *hold = p->environment->row->hold;
+
 	reply->promotion = message_copy(p->row);
-	if (p->environment->row->hold)
-		reply->hold = message_copy(p->environment->row->hold);
+	if (hold && !held)
+		reply->hold = message_copy(hold);
 }
 
 /* ---- promote ---- */
@@ -141,13 +144,14 @@ static int decide(struct promoting *a, struct error *err)
 	const struct checks checks = { a->request->expect_live, a->request->override_reason,
 				       add_line, a->reply };
 	struct promotion *p = in_line(a->env, a->r);
+	bool held = a->env->row->hold != NULL;
 	enum check_answer answer;
 
 	if (p && p->row->state == PROMOTION_STATE(PAUSED) && !a->request->dry_run) {
 		resolve_paused(a, p);
 		world_answered(a->w, a->request->request_id, "Environments.Promote", p->row->id);
-		answer_with(a->reply, p);
 		rollout_step(a->w, a->env);
+		answer_with(a->reply, p, true);
 		return 0;
 	}
 	if (p)
@@ -165,7 +169,7 @@ static int decide(struct promoting *a, struct error *err)
 	p = request_new(a);
 	world_answered(a->w, a->request->request_id, "Environments.Promote", p->row->id);
 	rollout_step(a->w, a->env);
-	answer_with(a->reply, p);
+	answer_with(a->reply, p, held);
 	return 0;
 }
 
@@ -288,6 +292,7 @@ int promotions_rollback(struct world *w, struct now now, const void *req, void *
 	Sluice__V1__PromoteReply *ret;
 	char subject[ID_SIZE], name[RELEASE_NAME], from[RELEASE_NAME];
 	struct promotion *p;
+	bool held;
 	int asked;
 
 	w->now = now;
@@ -297,13 +302,14 @@ int promotions_rollback(struct world *w, struct now now, const void *req, void *
 	a.env = world_environment(w, request->environment, err);
 	if (!a.env || find_target(&a, err) < 0)
 		return -1;
+	held = a.env->row->hold != NULL;
 	p = roll_back(&a);
 	ret = message_new(&sluice__v1__promote_reply__descriptor);
 	add_line(ret, xprintf("%s: %s -> %s", a.env->row->name, release_name(a.bad, from),
 			      release_name(a.target, name)));
 	world_answered(w, request->request_id, "Environments.Rollback", p->row->id);
 	rollout_step(w, a.env);
-	answer_with(ret, p);
+	answer_with(ret, p, held);
 	*(Sluice__V1__PromoteReply **)reply = ret;
 	return 0;
 }

@@ -479,6 +479,25 @@ Test(promotion, a_rollback_goes_to_what_was_good_before_and_sets_a_hold)
 	cr_expect_str_eq(s->error.id, "E0409");
 }
 
+Test(promotion, only_the_request_that_set_a_hold_tells_of_it)
+{
+	cleanup(sim_freep) struct sim *s = two_stages(true, false);
+	cleanup(message_freep) Sluice__V1__PromoteReply *sets = NULL;
+	cleanup(message_freep) Sluice__V1__PromoteReply *finds = NULL;
+	Sluice__V1__PromoteRequest first = request_for("staging", "r1", "h1");
+	Sluice__V1__PromoteRequest second = request_for("staging", "r2", "h2");
+
+	for (int i = 0; i < 3; i++) {
+		run_succeeds(s, sim_release(s));
+		sim_settle(s);
+	}
+	cr_assert_eq(sim_promote_with(s, &first, SLUICE__V1__ROLE__OPERATOR, &sets), 0);
+	sim_settle(s);
+	cr_assert_eq(sim_promote_with(s, &second, SLUICE__V1__ROLE__OPERATOR, &finds), 0);
+	cr_expect_not_null(sets->hold);
+	cr_expect_null(finds->hold);
+}
+
 Test(promotion, a_rollback_to_a_named_release_takes_only_what_was_good_there)
 {
 	cleanup(sim_freep) struct sim *s = two_stages(true, false);

@@ -440,6 +440,32 @@ Test(rollout, every_promotion_and_rollback_takes_the_next_phi)
 
 /* ---- hosts come and go ---- */
 
+static void find_unhealthy(void *arg, Sluice__V1__Wait *wait)
+{
+	*(bool *)arg |= !strcmp(wait->sentence,
+				"host 'host-b' runs what is live, but its last check failed");
+	message_free(wait);
+}
+
+Test(rollout, a_host_that_falls_ill_later_is_told_of_and_counts_as_down)
+{
+	cleanup(sim_freep) struct sim *s = serving(3, NULL);
+	struct sim_host *h = &s->hosts[1];
+	bool found = false;
+
+	h->report->healthy = h->serving = false;
+	h->unsent = true;
+	sim_settle(s);
+	delivery_waits(s->world, find_unhealthy, &found);
+	cr_expect(found);
+	cr_expect(!host_serves(s->world, environment_host(sim_env(s, "production"), h->id)));
+	/* The next release goes to it first: the others cannot be spared. */
+	cr_assert_eq(sim_promote(s, "production", sim_release(s)), 0);
+	cr_expect_str_eq(sim_env(s, "production")->promotion->row->plan[0], h->id);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", 2);
+}
+
 Test(rollout, a_new_host_converges_to_the_live_release)
 {
 	cleanup(sim_freep) struct sim *s = serving(2, NULL);
