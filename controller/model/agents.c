@@ -165,11 +165,27 @@ int agents_revoke(struct world *w, struct now now, const void *req, void *reply,
 	return 0;
 }
 
+static void lose_all(struct world *w, struct agent *agent, const char *why)
+{
+	cleanup(freep) uint64_t *fences = NULL;
+	size_t n = attempts_of(agent, &fences);
+
+	for (size_t i = 0; i < n; i++) {
+		struct attempt *a = world_attempt(w, fences[i]);
+
+		if (!a || !attempt_is_open(a))
+			continue;
+		if (a->row->state == SLUICE__V1__ATTEMPT_STATE__ATTEMPT_OFFERED)
+			attempt_withdraw(w, a, why);
+		else
+			attempt_lost(w, a, SLUICE__V1__EXIT_REASON__EXIT_HOST_LOST, why);
+	}
+}
+
 int agents_lost(struct world *w, struct now now, const void *req, void *reply, struct error *err)
 {
 	const struct agent_action *a = req;
 	cleanup(freep) char *why = NULL;
-	struct attempt *t, *next;
 	struct agent *agent;
 	int asked;
 
@@ -185,11 +201,7 @@ int agents_lost(struct world *w, struct now now, const void *req, void *reply, s
 		why = xprintf("%s vouched that the host is dead", a->caller->actor->name);
 		event(w, SLUICE__V1__EVENT_KIND__EVENT_AGENT_VOUCHED_LOST, a, agent,
 		      "is dead, as a person vouches");
-		list_each_safe(t, next, &agent->attempts, of_agent)
-			if (t->row->state == SLUICE__V1__ATTEMPT_STATE__ATTEMPT_OFFERED)
-				attempt_withdraw(w, t, why);
-			else
-				attempt_lost(w, t, SLUICE__V1__EXIT_REASON__EXIT_HOST_LOST, why);
+		lose_all(w, agent, why);
 	}
 	end(w, a->request, "agents.lost", agent, reply);
 	return 0;

@@ -45,6 +45,20 @@ bool attempt_is_open(const struct attempt *a)
 	return a->row->state < STATE(SUCCEEDED);
 }
 
+size_t attempts_of(const struct agent *agent, uint64_t **ret)
+{
+	const struct attempt *a;
+	size_t n = 0;
+
+	list_each(a, &agent->attempts, of_agent)
+		n++;
+	*ret = xcalloc(n + 1, sizeof(**ret));
+	n = 0;
+	list_each(a, &agent->attempts, of_agent)
+		(*ret)[n++] = a->row->fence;
+	return n;
+}
+
 /* ---- the lease (PROTOCOL.md, Lease and fence) ---- */
 
 int64_t lease_kill_budget(int64_t lease_ms)

@@ -74,6 +74,9 @@ void attempt_lost(struct world *w, struct attempt *a, Sluice__V1__ExitReason rea
 void attempt_withdraw(struct world *w, struct attempt *a, const char *reason);
 /* After load: timers at their full length. */
 void attempt_resume(struct world *w, struct attempt *a);
+/* The fences of an agent's open attempts, oldest first, on the heap. What ends one attempt may end
+ * others (a run, a promotion), so whoever ends several goes by this and looks each up again. */
+size_t attempts_of(const struct agent *agent, uint64_t **ret);
 bool attempt_is_open(const struct attempt *a);
 const char *attempt_state_name(Sluice__V1__AttemptState state);
 

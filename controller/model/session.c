@@ -89,9 +89,9 @@ static int judge_closed(struct world *w, struct agent *agent, uint64_t fence,
 }
 
 /*
- * What is held and open. ACCEPTED: nothing runs yet, so it may go on on any boot, and the agent may
- * take CONTINUE for the answer to its Accept. EXITED: its result is on the agent's disk. STARTED
- * on another boot, or LOST: dead.
+ * What is held and open. What was only offered here is taken for accepted: the agent has it, may
+ * take CONTINUE for the answer to its Accept, and nobody else may have it before its countdown
+ * ended. EXITED: its result is on the agent's disk. STARTED on another boot, or LOST: dead.
  */
 static void judge_open(struct world *w, struct attempt *a, const Sluice__V1__Held *held,
 		       const Sluice__V1__Register *r, Sluice__V1__Registered *reply)
@@ -99,10 +99,9 @@ static void judge_open(struct world *w, struct attempt *a, const Sluice__V1__Hel
 	bool offered = a->row->state == STATE(OFFERED);
 	bool rebooted = !offered && strcmp(a->row->boot_id, r->boot_id) != 0;
 
-	if (offered && held->state != HELD(ACCEPTED)) {
-		verdict_add(reply, held->fence, VERDICT(STOP), 0);
-		attempt_withdraw(w, a, "the agent holds it in another state");
-	} else if (held->state == HELD(LOST)) {
+	if (offered)
+		attempt_accepted(w, a);
+	if (held->state == HELD(LOST)) {
 		verdict_add(reply, held->fence, VERDICT(STOP), 0);
 		attempt_lost(w, a,
 			     rebooted ? SLUICE__V1__EXIT_REASON__EXIT_HOST_LOST
@@ -114,10 +113,7 @@ static void judge_open(struct world *w, struct attempt *a, const Sluice__V1__Hel
 		attempt_lost(w, a, SLUICE__V1__EXIT_REASON__EXIT_HOST_LOST, "the host rebooted");
 	} else {
 		verdict_add(reply, held->fence, VERDICT(CONTINUE), a->row->lease_ms);
-		if (offered)
-			attempt_accepted(w, a);
-		else
-			attempt_renewed(w, a);
+		attempt_renewed(w, a);
 	}
 }
 
@@ -144,23 +140,35 @@ static void judge_missing(struct world *w, struct attempt *a, const Sluice__V1__
 			     "the agent does not hold it");
 }
 
-/* The verdicts' order is that of `held`. Reads history before anything is changed. */
-static int judge(struct world *w, struct agent *agent, const Sluice__V1__Register *r,
-		 Sluice__V1__Registered *reply, struct error *err)
+/* Reads history, and so may fail, before anything is changed. */
+static int judge_history(struct world *w, struct agent *agent, const Sluice__V1__Register *r,
+			 Sluice__V1__Registered *reply, struct error *err)
 {
-	struct attempt *a, *next;
-
 	for (size_t i = 0; i < r->n_held; i++)
 		if (!own_attempt(w, agent, r->held[i]->fence) &&
 		    judge_closed(w, agent, r->held[i]->fence, reply, err) < 0)
 			return -1;
-	list_each_safe(a, next, &agent->attempts, of_agent)
-		if (!find_held(r, a->row->fence))
-			judge_missing(w, a, r);
-	for (size_t i = 0; i < r->n_held; i++)
-		if ((a = own_attempt(w, agent, r->held[i]->fence)))
-			judge_open(w, a, r->held[i], r, reply);
 	return 0;
+}
+
+/* A fence that is named twice is judged once. */
+static void judge_live(struct world *w, struct agent *agent, const Sluice__V1__Register *r,
+		       Sluice__V1__Registered *reply)
+{
+	cleanup(freep) uint64_t *fences = NULL;
+	size_t n = attempts_of(agent, &fences);
+
+	for (size_t i = 0; i < n; i++) {
+		struct attempt *a = own_attempt(w, agent, fences[i]);
+		const Sluice__V1__Held *held = find_held(r, fences[i]);
+
+		if (!a)
+			continue;
+		if (held)
+			judge_open(w, a, held, r, reply);
+		else
+			judge_missing(w, a, r);
+	}
 }
 
 static void take_host(struct world *w, struct agent *agent, const Sluice__V1__HostFacts *host)
@@ -203,9 +211,10 @@ static int on_register(struct world *w, struct agent *agent, const struct agent_
 	Sluice__V1__Registered *reply = message_new(&sluice__v1__registered__descriptor);
 
 	answer->registered = reply;
-	if (judge(w, agent, r, reply, err) < 0)
+	if (judge_history(w, agent, r, reply, err) < 0)
 		return -1;
 	connect(w, agent, m->session, r);
+	judge_live(w, agent, r, reply);
 	agent->last_seq = m->message->seq;
 	message_set_string(&reply->agent_id, agent->row->id);
 	message_set_string(&reply->name, agent->row->name);
@@ -288,11 +297,15 @@ static void on_decline(struct world *w, struct agent *agent, const Sluice__V1__D
 
 static void withdraw_offers(struct world *w, struct agent *agent, const char *reason)
 {
-	struct attempt *a, *next;
+	cleanup(freep) uint64_t *fences = NULL;
+	size_t n = attempts_of(agent, &fences);
 
-	list_each_safe(a, next, &agent->attempts, of_agent)
-		if (a->row->state == STATE(OFFERED))
+	for (size_t i = 0; i < n; i++) {
+		struct attempt *a = own_attempt(w, agent, fences[i]);
+
+		if (a && a->row->state == STATE(OFFERED))
 			attempt_withdraw(w, a, reason);
+	}
 }
 
 static void on_goodbye(struct world *w, struct agent *agent)
