@@ -13,7 +13,8 @@
 enum {
 	REQUEST_ID_MAX = 128,
 	OPEN_JOBS_MAX = 1000 * 1000,
-	METRICS_MAX = 1000, /* of one attempt */
+	RUN_SPEC_MAX = 3 << 20, /* bytes of a run's file and pipeline: a row holds 4 MiB */
+	METRICS_MAX = 1000,	/* of one attempt */
 };
 
 /* Every decision begins with it. */

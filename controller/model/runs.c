@@ -38,10 +38,17 @@ static int check_source(struct world *w, const char *digest, struct error *err)
 	return 0;
 }
 
-static int check_size(struct world *w, const Sluice__V1__Pipeline *p, struct error *err)
+static int check_size(struct world *w, const struct submit *s, struct error *err)
 {
+	const Sluice__V1__Pipeline *p = *s->pipeline;
+	size_t size = protobuf_c_message_get_packed_size(&p->base) + strlen(s->request->file);
+
 	if (!p->n_jobs)
 		return error_set(err, ERR_INVALID, "the pipeline '%s' has no job", p->name);
+	if (size > RUN_SPEC_MAX)
+		return error_id(err, "E0102",
+				"the pipeline '%s' has %zu bytes once expanded; %d are the most",
+				p->name, size, RUN_SPEC_MAX);
 	if (HASH_CNT(by_id, w->jobs) + p->n_jobs > OPEN_JOBS_MAX)
 		return error_set(err, ERR_EXHAUSTED,
 				 "%u jobs are open, at most %d may be; submit again later",
@@ -73,7 +80,7 @@ static int check_submit(struct world *w, const struct submit *s, struct run_plan
 	Sluice__V1__Pipeline *p = *s->pipeline;
 	bool nobody;
 
-	if (check_size(w, p, err) < 0 || check_source(w, s->request->source, err) < 0 ||
+	if (check_size(w, s, err) < 0 || check_source(w, s->request->source, err) < 0 ||
 	    inputs_fix_versions(w, p, err) < 0 || place_possible(w, p, &nobody, err) < 0)
 		return -1;
 	if (nobody)

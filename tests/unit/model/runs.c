@@ -288,6 +288,21 @@ Test(runs, a_cancelled_run_ends_what_waits_at_once_and_the_rest_when_it_has_stop
 	cr_expect_str_eq(l->error.id, "E0204");
 }
 
+Test(runs, a_pipeline_that_no_row_could_hold_is_refused)
+{
+	cleanup(lab_freep) struct lab *l = lab_new();
+	Sluice__V1__Pipeline *p = pipeline("p");
+	cleanup(freep) char *text = xcalloc(1, 2 << 20);
+
+	memset(text, 'x', (2 << 20) - 1);
+	message_set_string(&add_job_to(p, "one", NULL)->run, text);
+	message_set_string(&add_job_to(p, "two", NULL)->run, text);
+	cr_expect_eq(lab_submit(l, p), 0);
+	cr_expect_str_eq(l->error.id, "E0102");
+	cr_expect_eq(lab_submit(l, pipeline("empty")), 0);
+	cr_expect_str_eq(l->error.text, "the pipeline 'empty' has no job");
+}
+
 Test(runs, a_request_repeated_makes_one_run)
 {
 	cleanup(lab_freep) struct lab *l = lab_new();
