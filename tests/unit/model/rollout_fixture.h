@@ -115,4 +115,16 @@ void sim_commit(struct sim *s);
 /* Every host serves this release and nothing is under way. */
 void sim_expect_everywhere(struct sim *s, const char *env, uint32_t release);
 
+/* host-a, host-b, ... of production, whose policy `change` may change; at most one unavailable. */
+struct sim *sim_with_hosts(size_t n, void (*change)(Sluice__V1__EnvironmentSpec *));
+/* The same with r1 live everywhere. */
+struct sim *sim_serving(size_t n, void (*change)(Sluice__V1__EnvironmentSpec *));
+/* staging (host-s) -> production (host-p, host-q), with a verify step each when asked for. */
+struct sim *sim_two_stages(bool auto_newest, bool verify);
+/* As if a run of "fraud" had succeeded with this release. */
+void sim_run_succeeds(struct sim *s, uint32_t release);
+Sluice__V1__PromoteRequest sim_request(const char *env, const char *release, const char *id);
+/* Does something with this subject wait, with these words in its sentence? */
+bool sim_waits_say(struct sim *s, const char *subject, const char *sentence);
+
 #endif

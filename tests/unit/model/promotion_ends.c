@@ -1,0 +1,176 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "rollout_fixture.h"
+
+/* ---- verification ---- */
+
+Test(promotion_ends, a_failed_verification_takes_it_back_and_quarantines_it_downstream)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(true, true);
+	uint32_t r2;
+
+	sim_run_succeeds(s, sim_release(s));
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_OK);
+	sim_settle(s);
+	sim_verify(s, "production", SLUICE__V1__EXIT_REASON__EXIT_OK);
+	r2 = sim_release(s);
+	sim_run_succeeds(s, r2);
+	sim_settle(s);
+	cr_expect_str_eq(sim_env(s, "staging")->row->live, sim_release_of(s, r2)->row->id,
+			 "live changes before it is verified");
+	cr_expect_str_eq(sim_env(s, "staging")->row->last_good, sim_release_of(s, 1)->row->id);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_CODE);
+	sim_settle(s);
+	sim_expect_everywhere(s, "staging", 1);
+	cr_expect(release_is_quarantined(sim_release_of(s, r2), "staging"));
+	cr_expect(release_is_quarantined(sim_release_of(s, r2), "production"));
+	cr_expect_not_null(sim_env(s, "staging")->row->hold);
+	cr_assert_neq(sim_promote(s, "production", r2), 0);
+	cr_expect_str_eq(s->error.id, "E0403");
+}
+
+Test(promotion_ends, a_verification_that_could_not_run_pauses_for_a_person)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, true);
+	Sluice__V1__PromoteRequest request = sim_request("staging", "r1", "accept");
+
+	sim_release(s);
+	cr_assert_eq(sim_promote(s, "staging", 1), 0);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST);
+	cr_expect_eq(sim_outcome(s, "staging"), PROMOTION_STATE(PAUSED));
+	cr_expect(
+		sim_waits_say(s, "r1 -> staging", "paused: verify step 'smoke': it did not work"));
+	sim_restart(s);
+	/* Again by hand: verified again. */
+	cr_assert_eq(sim_promote(s, "staging", 1), 0, "%s", s->error.text);
+	cr_expect_eq(sim_outcome(s, "staging"), PROMOTION_STATE(VERIFYING));
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_INFRA);
+	/* Or accepted, by who may. */
+	request.override_reason = (char *)"checked by hand";
+	cr_assert_neq(sim_promote_with(s, &request, SLUICE__V1__ROLE__OPERATOR, NULL), 0);
+	cr_assert_eq(sim_promote_with(s, &request, SLUICE__V1__ROLE__ADMIN, NULL), 0);
+	sim_expect_everywhere(s, "staging", 1);
+	cr_expect(environment_is_verified(sim_env(s, "staging"), sim_release_of(s, 1)->row->id));
+}
+
+Test(promotion_ends, a_pause_that_nobody_ends_counts_as_failed)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, true);
+
+	sim_release(s);
+	sim_release(s);
+	cr_assert_eq(sim_promote(s, "staging", 1), 0);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_OK);
+	cr_assert_eq(sim_promote(s, "staging", 2), 0);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST);
+	sim_advance(s, PROMOTION_GIVE_UP_MS / 2);
+	sim_restart(s);
+	sim_advance(s, PROMOTION_GIVE_UP_MS / 2 - 1);
+	cr_expect_eq(sim_outcome(s, "staging"), PROMOTION_STATE(PAUSED));
+	sim_advance(s, 1);
+	sim_expect_everywhere(s, "staging", 1);
+}
+
+/* ---- rollback by a person ---- */
+
+Test(promotion_ends, a_rollback_goes_to_what_was_good_before_and_sets_a_hold)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(true, false);
+
+	for (int i = 0; i < 3; i++) {
+		sim_run_succeeds(s, sim_release(s));
+		sim_settle(s);
+	}
+	cr_assert_eq(sim_rollback(s, "production", ""), 0, "%s", s->error.text);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", 2);
+	sim_expect_everywhere(s, "staging", 3);
+	cr_expect_not_null(sim_env(s, "production")->row->hold);
+	cr_expect_str_eq(sim_env(s, "production")->row->hold->actor, "alice");
+	cr_expect(release_is_quarantined(sim_release_of(s, 3), "production"));
+	cr_expect(!release_is_quarantined(sim_release_of(s, 3), "staging"));
+	cr_assert_eq(sim_rollback(s, "production", ""), 0);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", 1);
+	cr_assert_neq(sim_rollback(s, "production", ""), 0);
+	cr_expect_str_eq(s->error.id, "E0409");
+}
+
+Test(promotion_ends, only_the_request_that_set_a_hold_tells_of_it)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(true, false);
+	cleanup(message_freep) Sluice__V1__PromoteReply *sets = NULL;
+	cleanup(message_freep) Sluice__V1__PromoteReply *finds = NULL;
+	Sluice__V1__PromoteRequest first = sim_request("staging", "r1", "h1");
+	Sluice__V1__PromoteRequest second = sim_request("staging", "r2", "h2");
+
+	for (int i = 0; i < 3; i++) {
+		sim_run_succeeds(s, sim_release(s));
+		sim_settle(s);
+	}
+	cr_assert_eq(sim_promote_with(s, &first, SLUICE__V1__ROLE__OPERATOR, &sets), 0);
+	sim_settle(s);
+	cr_assert_eq(sim_promote_with(s, &second, SLUICE__V1__ROLE__OPERATOR, &finds), 0);
+	cr_expect_not_null(sets->hold);
+	cr_expect_null(finds->hold);
+}
+
+Test(promotion_ends, a_rollback_to_a_named_release_takes_only_what_was_good_there)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(true, false);
+
+	for (int i = 0; i < 3; i++) {
+		sim_run_succeeds(s, sim_release(s));
+		sim_settle(s);
+	}
+	sim_release(s);
+	cr_assert_neq(sim_rollback(s, "production", "r4"), 0);
+	cr_expect_str_eq(s->error.id, "E0409");
+	cr_assert_neq(sim_rollback(s, "production", "r3"), 0, "it is live");
+	cr_assert_eq(sim_rollback(s, "production", "r1"), 0, "%s", s->error.text);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", 1);
+}
+
+Test(promotion_ends, a_rollback_ends_what_is_under_way)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, true);
+
+	sim_release(s);
+	sim_release(s);
+	cr_assert_eq(sim_promote(s, "staging", 1), 0);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_OK);
+	cr_assert_eq(sim_promote(s, "staging", 2), 0);
+	sim_settle(s);
+	cr_assert_eq(sim_outcome(s, "staging"), PROMOTION_STATE(VERIFYING));
+	cr_assert_eq(sim_rollback(s, "staging", ""), 0, "%s", s->error.text);
+	sim_settle(s);
+	sim_expect_everywhere(s, "staging", 1);
+	cr_expect_eq(HASH_CNT(by_id, s->world->runs_by_id), 0, "its VERIFY run goes on");
+	sim_restart(s);
+	sim_expect_everywhere(s, "staging", 1);
+}
+
+Test(promotion_ends, a_first_rollout_that_is_rolled_back_is_stopped)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, true);
+
+	sim_release(s);
+	cr_assert_neq(sim_rollback(s, "staging", ""), 0);
+	cr_expect_str_eq(s->error.id, "E0409");
+	cr_assert_eq(sim_promote(s, "staging", 1), 0);
+	sim_settle(s);
+	cr_assert_eq(sim_rollback(s, "staging", ""), 0, "%s", s->error.text);
+	sim_settle(s);
+	cr_expect_str_empty(sim_env(s, "staging")->row->live);
+	cr_expect(!s->hosts[0].serving);
+	sim_restart(s);
+	sim_settle(s);
+	cr_expect_null(sim_env(s, "staging")->promotion);
+}
