@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 /* ---- rows in memory ---- */
 
 static void row_store(struct sim *s, const struct row *row)
