@@ -449,13 +449,15 @@ static void host_wake(struct host *h)
 		log_debug("eventfd: full already");
 }
 
+/* It is as healthy as it was said to be last, until a probe says otherwise: a restart of the agent is no
+ * illness of the service. */
 static void take_in(void *arg, Sluice__V1__JournalHost *state)
 {
 	struct deploy *d = arg;
 	cleanup(freep) char *name = xstrdup(state->environment);
 
 	if (name_valid(name))
-		host_add(d, name, state);
+		host_add(d, name, state)->healthy = state->report && state->report->healthy;
 	else
 		message_free(state);
 }
