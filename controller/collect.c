@@ -197,7 +197,7 @@ int collect_artifacts(struct engine *engine, struct store *store, struct blob_st
 		return -1;
 	/* Last, so that what ended or was promoted while the store was read is seen in its new
 	 * place. */
-	if (engine_ask(engine, artifacts_roots, NULL, &roots, err) < 0)
+	if (engine_read(engine, artifacts_roots, NULL, &roots, err) < 0)
 		return -1;
 	if (all.failed)
 		return error_id(err, "E0602", "a digest in the database is damaged");

@@ -102,7 +102,7 @@ static int open_engine(struct controller *c, struct error *err)
 	if (!c->engine)
 		return -1;
 	engine_start(c->engine);
-	if (engine_ask(c->engine, system_info, NULL, &info, err) < 0)
+	if (engine_read(c->engine, system_info, NULL, &info, err) < 0)
 		return -1;
 	c->cluster = xstrdup(info->cluster);
 	return 0;

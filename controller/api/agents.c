@@ -29,7 +29,7 @@ static int enrol(struct rpc_call *call, const Sluice__V1__EnrolRequest *request,
 
 	if (!request->host)
 		return error_set(err, ERR_INVALID, "the request does not describe the host");
-	if (engine_ask(api->engine, agents_enrol_check, &ask, &who, err) < 0 ||
+	if (engine_read(api->engine, agents_enrol_check, &ask, &who, err) < 0 ||
 	    authority_issue_agent(api->authority, request->csr_pem, who.agent_id, &pem, &info,
 				  err) < 0)
 		return -1;
@@ -73,13 +73,13 @@ static int list(struct rpc_call *call, const Sluice__V1__ListAgentsRequest *requ
 	struct agents_page page = { .after = page_token(request->page),
 				    .limit = (size_t)page_size(request->page) };
 
-	return api_answer(call, agents_list, &page, &reply->base, err);
+	return api_look(call, agents_list, &page, &reply->base, err);
 }
 
 static int get(struct rpc_call *call, const Sluice__V1__GetAgentRequest *request,
 	       Sluice__V1__AgentDetail *reply, struct error *err)
 {
-	return api_answer(call, agents_detail, request->agent, &reply->base, err);
+	return api_look(call, agents_detail, request->agent, &reply->base, err);
 }
 
 static int act(struct rpc_call *call, decide_fn *decide,

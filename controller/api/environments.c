@@ -12,13 +12,13 @@
 static int list(struct rpc_call *call, const Sluice__V1__ListEnvironmentsRequest *request,
 		Sluice__V1__ListEnvironmentsReply *reply, struct error *err)
 {
-	return api_answer(call, environments_list, NULL, &reply->base, err);
+	return api_look(call, environments_list, NULL, &reply->base, err);
 }
 
 static int get(struct rpc_call *call, const Sluice__V1__GetEnvironmentRequest *request,
 	       Sluice__V1__EnvironmentDetail *reply, struct error *err)
 {
-	return api_answer(call, environments_get, request->environment, &reply->base, err);
+	return api_look(call, environments_get, request->environment, &reply->base, err);
 }
 
 static int apply(struct rpc_call *call, const Sluice__V1__ApplyRequest *request,
@@ -84,7 +84,7 @@ static int history(struct rpc_call *call, const Sluice__V1__HistoryRequest *requ
 	struct row_page page;
 
 	if (!r ||
-	    engine_ask(api_of(call)->engine, environments_get, request->environment, &there, err) <
+	    engine_read(api_of(call)->engine, environments_get, request->environment, &there, err) <
 		    0 ||
 	    reader_list(r, ROW_PROMOTION, &filter, rpc_arena(call), &page, err) < 0)
 		return -1;
@@ -130,8 +130,8 @@ static int watch(struct rpc_call *call, const Sluice__V1__WatchEnvironmentReques
 		cleanup(arena_freep) struct arena *a = arena_new(0);
 		cleanup(message_freep) void *message = NULL;
 
-		if (engine_ask(w.api->engine, environments_get, request->environment, &message,
-			       err) < 0 ||
+		if (engine_read(w.api->engine, environments_get, request->environment, &message,
+				err) < 0 ||
 		    api_copy(a, message, &now.base, err) < 0 ||
 		    (*request->promotion &&
 		     show_promotion(w.api, a, request->promotion, &now, err) < 0) ||

@@ -70,7 +70,7 @@ static int admit_agent(struct api *api, const struct rpc_caller *caller, unsigne
 		return error_id(err, "E0303", "'%s' is no agent of this cluster", caller->peer_uri);
 	if (!(access & AGENT))
 		return error_id(err, "E0302", "%s is not for agents", caller->method);
-	if (engine_ask_urgent(api->engine, agents_admit, &who, NULL, err) < 0)
+	if (engine_read(api->engine, agents_admit, &who, NULL, err) < 0)
 		return -1;
 	i->is_agent = true;
 	memcpy(i->agent, id, sizeof i->agent);
@@ -94,7 +94,7 @@ static int admit_user(struct api *api, const struct rpc_caller *caller, unsigned
 		return error_hint(err, "sluice login ADDRESS --ca-sha256 HASH --token-file FILE");
 	}
 	hash = token_hash(caller->bearer);
-	if (engine_ask_urgent(api->engine, tokens_find, digest_hex(&hash, hex), &i->token, err) < 0)
+	if (engine_read(api->engine, tokens_find, digest_hex(&hash, hex), &i->token, err) < 0)
 		return -1;
 	i->actor.kind = SLUICE__V1__ACTOR__KIND__USER;
 	i->actor.id = i->token->id;

@@ -71,7 +71,7 @@ static const struct grant *granted(struct appending *s, const Sluice__V1__Append
 			return &s->known[i];
 	if (strlen(m->environment) >= sizeof g->environment)
 		return error_set(err, ERR_DENIED, "no such environment"), NULL;
-	if (engine_ask_urgent(s->api->engine, agents_access, &ask, &answer, err) < 0)
+	if (engine_read(s->api->engine, agents_access, &ask, &answer, err) < 0)
 		return NULL;
 	if (s->n_known == KNOWN) /* the oldest half goes; whoever still writes asks again */
 		s->n_known = 0;
@@ -364,7 +364,7 @@ static int read_service(struct reading *r, const Sluice__V1__ReadLogRequest *req
 	const Sluice__V1__EnvironmentHost *found = NULL;
 	struct log_key key = { .run = "", .environment = request->environment };
 
-	if (engine_ask(r->api->engine, environments_get, request->environment, &env, err) < 0)
+	if (engine_read(r->api->engine, environments_get, request->environment, &env, err) < 0)
 		return -1;
 	for (size_t i = 0; i < env->environment->n_hosts; i++) {
 		const Sluice__V1__EnvironmentHost *h = env->environment->hosts[i];

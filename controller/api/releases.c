@@ -15,7 +15,7 @@ static int detail(struct rpc_call *call, struct store_reader *r, Sluice__V1__Rel
 	struct arena *a = rpc_arena(call);
 	ProtobufCMessage *m;
 
-	if (engine_ask(api_of(call)->engine, releases_where, release->id, &where, err) < 0 ||
+	if (engine_read(api_of(call)->engine, releases_where, release->id, &where, err) < 0 ||
 	    api_copy(a, where, &ret->base, err) < 0)
 		return -1;
 	ret->release = release;

@@ -21,13 +21,14 @@ int api_copy(struct arena *arena, const void *message, ProtobufCMessage *reply, 
 	return 0;
 }
 
-static int answer(struct rpc_call *call, decide_fn *decide, const void *request, bool urgent,
+typedef int asking(struct engine *e, decide_fn *decide, const void *req, void *reply,
+		   struct error *err);
+
+static int answer(struct rpc_call *call, asking *ask, decide_fn *decide, const void *request,
 		  ProtobufCMessage *reply, struct error *err)
 {
 	cleanup(message_freep) void *message = NULL;
-	struct engine *engine = api_of(call)->engine;
-	int r = urgent ? engine_ask_urgent(engine, decide, request, &message, err)
-		       : engine_ask(engine, decide, request, &message, err);
+	int r = ask(api_of(call)->engine, decide, request, &message, err);
 
 	return r < 0 ? -1 : api_copy(rpc_arena(call), message, reply, err);
 }
@@ -35,13 +36,19 @@ static int answer(struct rpc_call *call, decide_fn *decide, const void *request,
 int api_answer(struct rpc_call *call, decide_fn *decide, const void *request,
 	       ProtobufCMessage *reply, struct error *err)
 {
-	return answer(call, decide, request, false, reply, err);
+	return answer(call, engine_ask, decide, request, reply, err);
 }
 
 int api_answer_urgent(struct rpc_call *call, decide_fn *decide, const void *request,
 		      ProtobufCMessage *reply, struct error *err)
 {
-	return answer(call, decide, request, true, reply, err);
+	return answer(call, engine_ask_urgent, decide, request, reply, err);
+}
+
+int api_look(struct rpc_call *call, decide_fn *decide, const void *request, ProtobufCMessage *reply,
+	     struct error *err)
+{
+	return answer(call, engine_read, decide, request, reply, err);
 }
 
 int page_size(const Sluice__V1__PageRequest *page)

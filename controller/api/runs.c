@@ -115,7 +115,7 @@ static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1
 		return -1;
 	if (run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
 		return closed_detail(r, run, a, ret, err);
-	if (engine_ask(api->engine, runs_detail, run->id, &open, err) == 0)
+	if (engine_read(api->engine, runs_detail, run->id, &open, err) == 0)
 		return api_copy(a, open, &ret->base, err);
 	if (err->code != ERR_NOT_FOUND)
 		return -1;
@@ -223,7 +223,7 @@ static int why(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
 
 	if (!id)
 		return -1;
-	if (api_answer(call, waits_run, id, &reply->base, err) == 0)
+	if (api_look(call, waits_run, id, &reply->base, err) == 0)
 		return 0;
 	if (err->code != ERR_NOT_FOUND)
 		return -1;
@@ -234,7 +234,7 @@ static int why(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
 static int queue(struct rpc_call *call, const Sluice__V1__QueueRequest *request,
 		 Sluice__V1__WaitList *reply, struct error *err)
 {
-	return api_answer(call, waits_queue, NULL, &reply->base, err);
+	return api_look(call, waits_queue, NULL, &reply->base, err);
 }
 
 const struct rpc_method runs_api[] = {

@@ -36,7 +36,7 @@ static int list(struct rpc_call *call, const Sluice__V1__ListTokensRequest *requ
 	struct tokens_page page = { .after = page_token(request->page),
 				    .limit = (size_t)page_size(request->page) };
 
-	return api_answer(call, tokens_list, &page, &reply->base, err);
+	return api_look(call, tokens_list, &page, &reply->base, err);
 }
 
 static bool has_token(void *arg, const struct rpc_caller *caller)
@@ -80,7 +80,7 @@ static int info(struct rpc_call *call, const Sluice__V1__Empty *request,
 {
 	struct api *api = api_of(call);
 
-	if (api_answer(call, system_info, NULL, &reply->base, err) < 0 ||
+	if (api_look(call, system_info, NULL, &reply->base, err) < 0 ||
 	    file_free_bytes(api->state_dir, &reply->disk_free, err) < 0)
 		return -1;
 	reply->version = SLUICE_VERSION;

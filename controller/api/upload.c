@@ -64,7 +64,7 @@ static int begin(struct uploading *u, const Sluice__V1__UploadStart *start, stru
 					    .fence = start->fence };
 		struct agent_grant grant;
 
-		if (engine_ask_urgent(u->api->engine, agents_access, &ask, &grant, err) < 0)
+		if (engine_read(u->api->engine, agents_access, &ask, &grant, err) < 0)
 			return -1;
 	} else if (start->fence) {
 		return error_set(err, ERR_INVALID, "only agents upload for an attempt");
