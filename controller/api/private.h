@@ -43,8 +43,8 @@ int api_answer(struct rpc_call *call, decide_fn *decide, const void *request,
 int api_answer_urgent(struct rpc_call *call, decide_fn *decide, const void *request,
 		      ProtobufCMessage *reply, struct error *err);
 /* The same for a decision that only looks: the reserve never refuses it. */
-int api_look(struct rpc_call *call, decide_fn *decide, const void *request,
-	     ProtobufCMessage *reply, struct error *err);
+int api_look(struct rpc_call *call, decide_fn *decide, const void *request, ProtobufCMessage *reply,
+	     struct error *err);
 /* A copy of a message into the reply, in an arena: the call's, or, where a call answers many times,
  * one of its own for each answer. */
 int api_copy(struct arena *arena, const void *message, ProtobufCMessage *reply, struct error *err);
