@@ -8,7 +8,7 @@
  *	client.c	channels, unary calls, streams;  words.c  what went wrong, for people
  *	server.c	start, stop, the table of methods;  accept.c  calls come in
  *	caller.c	who calls, guard;  worker.c  call threads;  session.c  sessions
- *	tls.c		credentials, rotation;  fetch.c  the CA before it is known
+ *	tls.c		credentials, rotation;  tls_fetch.c  the CA before it is known
  *	health.c reflection.c raw.c
  *
  * Locks: a call's, the server's, the queue's. They do not nest. Batches are started under the

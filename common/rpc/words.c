@@ -2,7 +2,7 @@
  * What the core says when there is no answer, said for people: one sentence
  * with the address, and what to look at next. The core's own words name the
  * reason of a refused or lost connection; why a handshake failed they do not,
- * so one more is tried to see (fetch.c).
+ * so one more is tried to see (tls_fetch.c).
  */
 #include <stdio.h>
 #include <string.h>
