@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/fault.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "crypto/digest.h"
 #include "proto/message.h"
@@ -44,9 +45,11 @@ struct journal {
 	struct signal synced;
 	char *path, *boot_id;
 	int fd;
-	uint64_t size, live;	    /* bytes in the file; a guess of those still needed */
+	uint64_t size;		    /* bytes in the file */
+	uint64_t rewrite_above;	    /* of them: look whether most is history */
 	uint64_t appended, durable; /* records */
-	bool syncing, broken, lost;
+	bool syncing, lost;
+	bool broken; /* what the file holds is not known: it is written anew before it is used */
 	uint64_t max_fence, max_epoch;
 	struct attempt_entry *attempts;
 	struct host_entry *hosts;
@@ -183,12 +186,29 @@ static int rewrite(struct journal *j, struct error *err)
 	if (file_write_atomic(j->path, all.data, all.len, 0600, err) < 0)
 		return -1;
 	fd = open(j->path, O_RDWR | O_APPEND | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0) {
+		j->broken = true; /* the descriptor that is left leads to a file without a name */
 		return error_errno(err, "opening '%s'", j->path);
+	}
 	closep(&j->fd);
 	j->fd = fd;
-	j->size = j->live = all.len;
+	j->size = all.len;
+	j->rewrite_above = MAX((uint64_t)REWRITE_ABOVE, 4 * j->size);
 	j->durable = j->appended;
+	j->broken = false;
+	return 0;
+}
+
+/* After a failed sync or a half written record only memory knows what holds: it becomes the file.
+ */
+static int mend_locked(struct journal *j, struct error *err)
+{
+	if (!j->broken)
+		return 0;
+	while (j->syncing)
+		signal_wait(&j->synced, &j->lock);
+	if (j->broken && rewrite(j, err) < 0)
+		return error_wrap(err, "writing the journal anew, after an error");
 	return 0;
 }
 
@@ -196,9 +216,8 @@ static int append_locked(struct journal *j, const Sluice__V1__JournalRecord *r, 
 {
 	cleanup(buf_release) struct buf bytes = { 0 };
 
-	if (j->broken)
-		return error_set(err, ERR_INTERNAL, "the journal '%s' could not be written before",
-				 j->path);
+	if (mend_locked(j, err) < 0)
+		return -1;
 	frame(&bytes, r);
 	if (bytes.len > RECORD_MAX)
 		return error_set(err, ERR_EXHAUSTED, "a journal record of %zu bytes", bytes.len);
@@ -221,6 +240,23 @@ static int append(struct journal *j, const Sluice__V1__JournalRecord *r, struct 
 	return append_locked(j, r, err);
 }
 
+/* All that was asked for is durable already: that this fails concerns nobody, it comes again. */
+static void shrink_locked(struct journal *j)
+{
+	struct attempt_entry *a, *next_a;
+	struct host_entry *h, *next_h;
+	struct error err = { 0 };
+	uint64_t live = 4096;
+
+	HASH_ITER(hh, j->attempts, a, next_a)
+		live += protobuf_c_message_get_packed_size(&a->row->base) + HEAD;
+	HASH_ITER(hh, j->hosts, h, next_h)
+		live += protobuf_c_message_get_packed_size(&h->row->base) + HEAD;
+	if (j->size > 4 * live && rewrite(j, &err) < 0)
+		log_warn("shortening the journal: %s", err.text);
+	j->rewrite_above = MAX(j->rewrite_above, j->size + REWRITE_ABOVE);
+}
+
 int journal_sync(struct journal *j, struct error *err)
 {
 	LOCKED(&j->lock);
@@ -230,11 +266,13 @@ int journal_sync(struct journal *j, struct error *err)
 		uint64_t covers;
 		int fd, r;
 
-		if (j->broken)
-			return error_set(err, ERR_INTERNAL, "the journal '%s' could not be synced",
-					 j->path);
 		if (j->syncing) {
 			signal_wait(&j->synced, &j->lock);
+			continue;
+		}
+		if (j->broken) {
+			if (mend_locked(j, err) < 0)
+				return -1;
 			continue;
 		}
 		j->syncing = true;
@@ -244,21 +282,18 @@ int journal_sync(struct journal *j, struct error *err)
 		r = FAULT_POINT("journal.sync") ? -1 : fdatasync(fd);
 		lock_take(&j->lock);
 		j->syncing = false;
-		if (r < 0) /* the kernel may have dropped the pages: nothing is known any more */
+		if (r < 0) {
+			/* The kernel may have dropped the pages: nothing is known any more. */
+			error_errno(err, "syncing the journal '%s'", j->path);
 			j->broken = true;
-		else
-			j->durable = MAX(j->durable, covers);
+			signal_all(&j->synced);
+			return -1;
+		}
+		j->durable = MAX(j->durable, covers);
 		signal_all(&j->synced);
 	}
-	if (j->size > REWRITE_ABOVE && !j->syncing) {
-		struct attempt_entry *a, *next;
-
-		j->live = 4096;
-		HASH_ITER(hh, j->attempts, a, next)
-			j->live += protobuf_c_message_get_packed_size(&a->row->base);
-		if (j->size > 4 * j->live)
-			return rewrite(j, err);
-	}
+	if (j->size > j->rewrite_above && !j->syncing)
+		shrink_locked(j);
 	return 0;
 }
 
@@ -306,6 +341,16 @@ static bool torn(const struct buf *file, size_t good)
 	return len <= RECORD_MAX && file->len - good <= HEAD + (size_t)len;
 }
 
+/* What is missing may have said that they were started: none of them may be, now. */
+static void never_again(struct journal *j)
+{
+	struct attempt_entry *a, *next;
+
+	HASH_ITER(hh, j->attempts, a, next)
+		if (a->row->state == SLUICE__V1__JOURNAL_ATTEMPT__STATE__ACCEPTED)
+			a->row->state = SLUICE__V1__JOURNAL_ATTEMPT__STATE__STARTED;
+}
+
 static int load(struct journal *j, struct error *err)
 {
 	cleanup(buf_release) struct buf file = { 0 };
@@ -319,6 +364,8 @@ static int load(struct journal *j, struct error *err)
 		cleanup(freep) char *aside = xprintf("%s.damaged", j->path);
 
 		j->lost = true;
+		error_clear(err);
+		never_again(j);
 		if (file_rename(j->path, aside, err) < 0)
 			return -1;
 	}
