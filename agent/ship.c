@@ -27,7 +27,9 @@ struct ship_log {
 	uint64_t fence;
 	uint64_t have[SPOOL_STREAMS], sent[SPOOL_STREAMS], acked[SPOOL_STREAMS];
 	uint64_t end[SPOOL_STREAMS];
-	bool ending, told, refused, watching;
+	bool ending, told, watching;
+	bool refused;	 /* the controller wants none of it */
+	bool unreadable; /* the spool does not give what was announced */
 	int busy;
 };
 
@@ -38,7 +40,8 @@ struct ship {
 	struct rpc_channel *channel;
 	char *spool_dir;
 	pthread_t sender, receiver;
-	struct rpc_call *call; /* the open stream; the sender's */
+	struct rpc_call *call;	    /* the open stream; only the sender changes it */
+	struct rpc_call *receiving; /* the same, the receiver's; set before it starts */
 	bool broken, stopping;
 };
 
@@ -57,7 +60,7 @@ static bool log_complete(const struct ship_log *log)
 /* The stream of this log that may send now, or -1. */
 static int log_sendable(const struct ship_log *log)
 {
-	if (log->refused)
+	if (log->refused || log->unreadable)
 		return -1;
 	for (int i = 0; i < SPOOL_STREAMS; i++)
 		if (log->sent[i] < log->have[i] && log->sent[i] - log->acked[i] < SHIP_WINDOW)
@@ -69,7 +72,7 @@ static bool log_unacked(const struct ship_log *log)
 {
 	for (int i = 0; i < SPOOL_STREAMS; i++)
 		if (log->acked[i] < log->have[i])
-			return !log->refused;
+			return !log->refused && !log->unreadable;
 	return false;
 }
 
@@ -108,7 +111,7 @@ static void busy_done_locked(struct ship_log *log)
 /* Tells the owner, once, that all is durable or refused. Called and returns with the lock held. */
 static void tell_shipped_locked(struct ship_log *log)
 {
-	bool refused = log->refused;
+	bool refused = log->refused || log->unreadable;
 
 	if (log->told || !log->ending || !(refused || log_complete(log)))
 		return;
@@ -147,8 +150,11 @@ static void acknowledged(struct ship *s, const Sluice__V1__AppendReply *reply)
 	} else if (reply->durable_end > log->acked[i]) {
 		log->acked[i] = reply->durable_end;
 		log->sent[i] = MAX(log->sent[i], reply->durable_end);
-	} else if (reply->durable_end < log->sent[i]) {
-		log->sent[i] = reply->durable_end; /* a gap there: again from what it has */
+	} else if (reply->durable_end < log->acked[i]) {
+		/* A gap: it lost what it had acknowledged. Once: the answers to the other frames on
+		 * their way say the same, and an end that only does not move is no gap, because a
+		 * stream begins with what was acknowledged and keeps its order. */
+		log->acked[i] = log->sent[i] = reply->durable_end;
 	}
 	tell_shipped_locked(log);
 	signal_all(&s->work);
@@ -157,10 +163,11 @@ static void acknowledged(struct ship *s, const Sluice__V1__AppendReply *reply)
 static void *receive(void *arg)
 {
 	struct ship *s = arg;
+	struct rpc_call *call = s->receiving;
 	const Sluice__V1__AppendReply *reply;
 	struct error err = { 0 };
 
-	while (rpc_recv(s->call, &reply, &err) > 0)
+	while (rpc_recv(call, &reply, &err) > 0)
 		acknowledged(s, reply);
 	LOCKED(&s->lock);
 	if (err.code && !s->stopping)
@@ -175,96 +182,144 @@ static void *receive(void *arg)
 static void stream_close(struct ship *s, bool orderly)
 {
 	struct error ignored = { 0 };
+	struct rpc_call *call = s->call;
 	struct ship_log *log;
 
-	if (!s->call)
+	if (!call)
 		return;
 	if (orderly)
-		rpc_done_sending(s->call, &ignored);
+		rpc_done_sending(call, &ignored);
 	else
-		rpc_cancel(s->call);
+		rpc_cancel(call);
 	thread_join(s->receiver);
-	rpc_close(s->call);
-	LOCKED(&s->lock);
-	s->call = NULL;
+	lock_take(&s->lock);
+	s->call = NULL; /* from now on ship_stop() cannot cancel it */
 	s->broken = false;
-	list_each(log, &s->logs, link)
+	list_each(log, &s->logs, link) {
 		memcpy(log->sent, log->acked, sizeof log->sent);
+		if (!log->fence) /* its order may have come before the controller knew */
+			log->refused = false;
+	}
+	lock_drop(&s->lock);
+	rpc_close(call);
 }
 
 static int stream_open(struct ship *s, struct error *err)
 {
+	struct rpc_call *call;
+
 	if (s->call)
 		return 0;
-	s->call = rpc_open(s->channel, &sluice__v1__logs__descriptor, "Append", err);
-	if (!s->call)
+	call = rpc_open(s->channel, &sluice__v1__logs__descriptor, "Append", err);
+	if (!call)
 		return -1;
+	s->receiving = call;
 	s->receiver = thread_start("ship-ack", 128 << 10, receive, s);
+	LOCKED(&s->lock);
+	s->call = call;
+	if (s->stopping)
+		rpc_cancel(call);
 	return 0;
 }
 
-static int read_frame(struct ship_log *log, int stream, uint64_t *at, size_t want, void *data,
-		      struct error *err)
+/* What is sent next: bytes of one log that were announced. */
+struct frame {
+	struct ship_log *log;
+	int stream;
+	uint64_t at, have;
+	size_t len;
+	void *data;
+	bool oldest; /* nothing before it is left */
+};
+
+/* Up to SHIP_FRAME bytes from f->at on, which moves where those were rotated away. */
+static int frame_read(struct frame *f, struct error *err)
 {
+	struct ship_log *log = f->log;
+	enum spool_stream stream = (enum spool_stream)f->stream;
+	bool rotates = !log->fence && stream == SPOOL_OUTPUT;
+	size_t want = MIN(f->have - f->at, (uint64_t)SHIP_FRAME);
 	ssize_t n;
 
 	if (!log->spool && !(log->spool = spool_open(log->ship->spool_dir, log->name, err)))
 		return -1;
 	if (stream == SPOOL_OUTPUT)
-		spool_set_length(log->spool, *at + want);
-	n = spool_read(log->spool, (enum spool_stream)stream, *at, data, want, err);
-	if (n < 0 && err->code == ERR_NOT_FOUND && !log->fence && stream == SPOOL_OUTPUT) {
-		/* A service's oldest output was rotated away before anybody fetched it. */
-		*at = spool_begin(log->spool);
+		spool_set_length(log->spool, f->have);
+	f->data = xmalloc(want);
+	n = spool_read(log->spool, stream, f->at, f->data, want, err);
+	/* While we look the shim may rotate on, but not without end. */
+	for (int i = 0; i < 3 && n < 0 && err->code == ERR_NOT_FOUND && rotates; i++) {
+		f->at = MAX(f->at, spool_begin(log->spool));
+		f->oldest = true;
 		error_clear(err);
-		n = spool_read(log->spool, SPOOL_OUTPUT, *at, data, want, err);
+		n = spool_read(log->spool, SPOOL_OUTPUT, f->at, f->data, want, err);
 	}
-	return n < 0 ? -1 : (int)n;
+	if (n == 0)
+		return error_set(err, ERR_CORRUPT, "the spool '%s' ends before %llu", log->name,
+				 (unsigned long long)f->have);
+	if (n < 0)
+		return -1;
+	f->len = (size_t)n;
+	f->oldest |= rotates && f->at == spool_begin(log->spool);
+	return 0;
 }
 
-static int send_frame(struct ship *s, struct ship_log *log, int stream, uint64_t at, size_t want,
-		      struct error *err)
+/* f->data goes over to the call. */
+static int frame_send(struct ship *s, struct frame *f, struct error *err)
 {
 	Sluice__V1__AppendRequest request = SLUICE__V1__APPEND_REQUEST__INIT;
-	void *data = xmalloc(want);
-	int n = read_frame(log, stream, &at, want, data, err);
-	struct rpc_tail tail = { .field = 15, .data = data, .release = free, .arg = data };
+	struct rpc_tail tail = { .field = 15, .len = f->len, .release = free };
 
-	if (n <= 0) {
-		free(data);
-		if (n < 0)
-			return -1;
-	} else {
-		request.fence = log->fence;
-		request.environment = log->environment;
-		request.stream = (uint32_t)stream;
-		request.offset = at;
-		request.oldest =
-			!log->fence && stream == SPOOL_OUTPUT && at == spool_begin(log->spool);
-		request.crc32c = crc32c(0, data, (size_t)n);
-		tail.len = (size_t)n;
-		if (rpc_send_tail(s->call, &request, &tail, err) < 0)
-			return -1;
-	}
-	LOCKED(&s->lock);
-	log->sent[stream] = at + (uint64_t)n;
-	return 0;
+	request.fence = f->log->fence;
+	request.environment = f->log->environment;
+	request.stream = (uint32_t)f->stream;
+	request.offset = f->at;
+	request.oldest = f->oldest;
+	request.crc32c = crc32c(0, f->data, f->len);
+	tail.data = tail.arg = steal(f->data);
+	return rpc_send_tail(s->call, &request, &tail, err);
+}
+
+/* A spool that does not give its bytes is no reason to keep those of others: this log has come to
+ * its end, and its owner says so. */
+static void give_up_locked(struct ship_log *log, const struct error *why)
+{
+	log_error("the output '%s' cannot be shipped: %s", log->name, why->text);
+	log->unreadable = true;
+	tell_shipped_locked(log);
 }
 
 /* One frame of one log, then, when all that was announced of it is sent, a word to its owner. */
 static int ship_one(struct ship *s, struct ship_log *log, int stream, struct error *err)
 {
-	uint64_t at = log->sent[stream];
-	size_t want = MIN(log->have[stream] - at, (uint64_t)SHIP_FRAME);
-	bool drained;
+	struct frame f = {
+		.log = log, .stream = stream, .at = log->sent[stream], .have = log->have[stream]
+	};
+	uint64_t begin = f.at, at;
+	bool drained, moved;
 	int r;
 
 	log->busy++;
 	lock_drop(&s->lock);
-	r = stream_open(s, err);
-	if (r == 0)
-		r = send_frame(s, log, stream, at, want, err);
+	r = frame_read(&f, err);
 	lock_take(&s->lock);
+	if (r < 0) {
+		free(f.data);
+		give_up_locked(log, err);
+		busy_done_locked(log);
+		return 0;
+	}
+	lock_drop(&s->lock);
+	r = stream_open(s, err);
+	lock_take(&s->lock);
+	moved = log->sent[stream] != begin; /* by an answer, meanwhile: go on from there */
+	if (r == 0 && !moved) {
+		log->sent[stream] = f.at + f.len; /* before the answer can come */
+		lock_drop(&s->lock);
+		r = frame_send(s, &f, err);
+		lock_take(&s->lock);
+	}
+	free(f.data);
 	drained = r == 0 && stream == SPOOL_OUTPUT && log->sent[0] >= log->have[0] && log->watching;
 	at = log->sent[0];
 	if (drained) {
@@ -273,12 +328,6 @@ static int ship_one(struct ship *s, struct ship_log *log, int stream, struct err
 		if (log->events.drained)
 			log->events.drained(log->events.arg, at);
 		lock_take(&s->lock);
-	}
-	if (r < 0 && err->code != ERR_CANCELLED && err->code != ERR_UNAVAILABLE) {
-		log_warn("log of '%s' cannot be read: %s", log->name, err->text);
-		log->refused = true; /* nothing can be done about it here; its owner is told */
-		tell_shipped_locked(log);
-		r = 0;
 	}
 	busy_done_locked(log);
 	return r;
@@ -386,6 +435,8 @@ void ship_log_grown(struct ship_log *log, uint64_t length)
 	LOCKED(&log->ship->lock);
 	log->have[0] = MAX(log->have[0], length);
 	log->watching = true;
+	if (!log->fence) /* a service has no end at which to say it: look again */
+		log->unreadable = false;
 	signal_all(&log->ship->work);
 }
 
@@ -396,6 +447,7 @@ void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS])
 	for (int i = 0; i < SPOOL_STREAMS; i++)
 		log->have[i] = MAX(log->have[i], end[i]);
 	log->ending = true;
+	log->told = false;
 	tell_shipped_locked(log);
 	signal_all(&log->ship->work);
 }
@@ -405,7 +457,7 @@ void ship_log_rewind(struct ship_log *log, const uint64_t durable[SPOOL_STREAMS]
 	LOCKED(&log->ship->lock);
 	for (int i = 0; i < SPOOL_STREAMS; i++)
 		log->acked[i] = log->sent[i] = MIN(log->acked[i], durable[i]);
-	log->told = log->refused = false;
+	log->told = log->refused = log->unreadable = false;
 	tell_shipped_locked(log);
 	signal_all(&log->ship->work);
 }

@@ -30,7 +30,8 @@ void ship_stop(struct ship *s); /* what is not acknowledged stays in the spools 
 struct ship_events {
 	/* All of stream 0 that was announced is sent: watch for more beyond `length`. */
 	void (*drained)(void *arg, uint64_t length);
-	/* After ship_log_end(): all is durable, or (refused) the controller wants none of it. */
+	/* After ship_log_end(): all is durable, or (refused) the controller wants none of it or the
+	 * spool does not give it. */
 	void (*shipped)(void *arg, bool refused);
 	void *arg;
 };
@@ -46,7 +47,7 @@ struct ship_what {
 
 struct ship_log *ship_log_open(struct ship *s, const struct ship_what *what,
 			       const struct ship_events *events);
-/* Stream 0 has at least `length` bytes; and streams 1 and 2 are looked at again. */
+/* Stream 0 has at least `length` bytes. */
 void ship_log_grown(struct ship_log *log, uint64_t length);
 /* No more will come than this; shipped() follows once. */
 void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS]);
