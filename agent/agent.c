@@ -5,8 +5,6 @@
  */
 #include "agent/agent.h"
 
-#include <dirent.h>
-#include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -123,27 +121,6 @@ static void visit(void *arg, struct found *found)
 	}
 	if (supervise_release(a->supervise, found->name, &err) < 0)
 		log_warn("%s", err.text);
-}
-
-static void sweep_work_dir(struct agent *a)
-{
-	DIR *d = opendir(a->work_dir);
-	struct dirent *e;
-
-	while (d && (e = readdir(d))) {
-		cleanup(freep) char *path = path_join(a->work_dir, e->d_name);
-		struct error err = { 0 };
-		uint64_t fence;
-
-		if (e->d_name[0] == '.')
-			continue;
-		if (sscanf(e->d_name, "%" SCNu64, &fence) == 1 && work_knows(a->work, fence))
-			continue;
-		if (file_remove_tree(path, &err) < 0)
-			log_warn("%s", err.text);
-	}
-	if (d)
-		closedir(d);
 }
 
 /* ---- putting it together ---- */
@@ -314,7 +291,7 @@ struct agent *agent_start(const struct config *config, struct error *err)
 		agent_free(a);
 		return NULL;
 	}
-	sweep_work_dir(a);
+	work_sweep(a->work);
 	a->session = session_start(a->channel, &events);
 	work_start(a->work, a->session);
 	deploy_start(a->deploy, a->session);

@@ -7,6 +7,7 @@
  * this process, which the page cache does, not the host, whose reboot is a proof of death for all
  * its attempts anyway.
  */
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,161 +19,20 @@
 #include "base/log.h"
 #include "proto/message.h"
 
-enum { BATCH = 256, RENEW_EVERY_MS = 10000 };
+enum {
+	BATCH = 256,
+	BATCH_BYTES = 128 << 10, /* of one Finish, but for its last attempt */
+	RENEW_EVERY_MS = 10000,
+};
 
 struct batch {
 	uint64_t accepted[BATCH];
 	size_t n_accepted;
 	Sluice__V1__FinishedAttempt *finished[BATCH];
-	size_t n_finished;
+	size_t n_finished, finished_bytes;
 	Sluice__V1__Decline declines[BATCH];
 	size_t n_declines;
 };
-
-/* ---- offers ---- */
-
-/* Only from NONE, above every fence and epoch seen: the journal says no to anything else, and an
- * offer that is refused for that is an old one, which nobody waits for. */
-static void accept_one(struct work *w, Sluice__V1__Assignment *offered, struct batch *b)
-{
-	struct error err = { 0 };
-	struct attempt *a;
-
-	if (!offered->spec || journal_accept(w->config.journal, offered, &err) < 0) {
-		log_debug("offer %" PRIu64 " not taken: %s", offered->fence, err.text);
-		if (err.code && err.code != ERR_CONFLICT) {
-			Sluice__V1__Decline *d = &b->declines[b->n_declines++];
-
-			sluice__v1__decline__init(d);
-			d->fence = offered->fence;
-			d->reason = xstrdup(err.text);
-		}
-		return;
-	}
-	lock_take(&w->lock);
-	a = attempt_add(w, message_copy(offered));
-	a->announced = true;
-	lock_drop(&w->lock);
-	b->accepted[b->n_accepted++] = offered->fence;
-}
-
-static void take_offers(struct work *w, struct list *offers, struct batch *b)
-{
-	struct offered *o, *next;
-
-	list_each_safe(o, next, offers, link) {
-		struct error err = { 0 };
-
-		if (journal_epoch(w->config.journal, o->epoch, &err) < 0)
-			log_warn("offer not taken: %s", err.text);
-		else
-			for (size_t i = 0; i < o->offer->n_assignments && b->n_accepted < BATCH &&
-					   b->n_declines < BATCH;
-			     i++)
-				accept_one(w, o->offer->assignments[i], b);
-		list_remove(&o->link);
-		message_free(o->offer);
-		free(o);
-	}
-}
-
-/* ---- ends ---- */
-
-static void shipped(void *arg, bool refused)
-{
-	struct attempt *a = arg;
-	LOCKED(&a->work->lock);
-
-	if (refused)
-		log_debug("the log of %" PRIu64 " was refused", a->fence);
-	attempt_todo(a, TODO_FINISH);
-}
-
-static void drained(void *arg, uint64_t length)
-{
-	struct attempt *a = arg;
-	struct error ignored = { 0 };
-	LOCKED(&a->work->lock);
-
-	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING)
-		slot_watch(a->runner->slot, a->fence, length, &ignored);
-}
-
-struct ship_log *attempt_log(struct attempt *a)
-{
-	struct ship_events events = { .drained = drained, .shipped = shipped, .arg = a };
-	char name[24];
-	struct ship_what what = { .fence = a->fence, .name = name };
-
-	snprintf(name, sizeof name, "%" PRIu64, a->fence);
-	return ship_log_open(a->work->config.ship, &what, &events);
-}
-
-/* Journalled; now the output must become durable, if there is any. */
-static void exited(struct work *w, struct attempt *a)
-{
-	struct error err = { 0 };
-	uint64_t end[SPOOL_STREAMS] = { 0 };
-	uint64_t all = 0;
-
-	if (FAULT_POINT("exited.before-journal") ||
-	    journal_exited(w->config.journal, a->finished, &err) < 0)
-		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
-	for (size_t i = 0; i < MIN(a->finished->n_log_end, (size_t)SPOOL_STREAMS); i++)
-		all += end[i] = a->finished->log_end[i];
-	a->stage = STAGE_SHIPPING;
-	if (!all) {
-		attempt_todo(a, TODO_FINISH);
-		return;
-	}
-	if (!a->log)
-		a->log = attempt_log(a);
-	lock_drop(&w->lock); /* shipped() takes it */
-	ship_log_end(a->log, end);
-	lock_take(&w->lock);
-}
-
-static void forget(struct work *w, struct attempt *a)
-{
-	struct ship_log *log = steal(a->log);
-	struct error err = { 0 };
-	char name[24];
-
-	lock_drop(&w->lock);
-	ship_log_close(log);
-	snprintf(name, sizeof name, "%" PRIu64, a->fence);
-	if (supervise_release(w->config.supervise, name, &err) < 0 ||
-	    journal_forget(w->config.journal, a->fence, &err) < 0)
-		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
-	lock_take(&w->lock);
-	sweep_later(w, a->fence);
-	attempt_free(a);
-	signal_all(&w->idle);
-}
-
-/* With the lock held, which is dropped where something waits. Only this thread frees attempts. */
-static void take_todos_locked(struct work *w, struct batch *b)
-{
-	struct attempt *a;
-
-	while (b->n_finished < BATCH &&
-	       (a = list_first(&w->todo_list, struct attempt, todo_link))) {
-		unsigned todo = a->todo;
-
-		a->todo = 0;
-		list_remove(&a->todo_link);
-		if (todo & TODO_FORGET || (a->gone && !a->held)) {
-			forget(w, a);
-			continue;
-		}
-		if (todo & TODO_EXITED)
-			exited(w, a);
-		if (todo & TODO_FINISH && a->finished) {
-			a->stage = STAGE_FINISHING;
-			b->finished[b->n_finished++] = message_copy(a->finished);
-		}
-	}
-}
 
 /* ---- saying it ---- */
 
@@ -213,8 +73,218 @@ static void say(struct work *w, struct batch *b)
 	}
 	for (size_t i = 0; i < b->n_finished; i++)
 		message_free(b->finished[i]);
-	b->n_accepted = b->n_finished = b->n_declines = 0;
+	b->n_accepted = b->n_finished = b->n_declines = b->finished_bytes = 0;
 }
+
+/* ---- offers ---- */
+
+/* Only from NONE, above every fence and epoch seen: the journal says no to anything else, and an
+ * offer that is refused for that is an old one, which nobody waits for. */
+static void decline(struct batch *b, uint64_t fence, const struct error *why)
+{
+	Sluice__V1__Decline *d = &b->declines[b->n_declines++];
+
+	sluice__v1__decline__init(d);
+	d->fence = fence;
+	d->reason = xstrdup(why->text);
+}
+
+static void accept_one(struct work *w, Sluice__V1__Assignment *offered, struct batch *b)
+{
+	struct error err = { 0 };
+
+	if (!offered->spec)
+		error_set(&err, ERR_INVALID, "the offer says nothing of its job");
+	else if (journal_accept(w->config.journal, offered, &err) == 0) {
+		LOCKED(&w->lock);
+		attempt_add(w, message_copy(offered));
+		b->accepted[b->n_accepted++] = offered->fence;
+		return;
+	}
+	log_debug("offer %" PRIu64 " not taken: %s", offered->fence, err.text);
+	if (err.code != ERR_CONFLICT)
+		decline(b, offered->fence, &err);
+}
+
+/* Nothing was promised yet, and without a journal nothing can be. */
+static void take_back(struct work *w, struct batch *b, const struct error *why)
+{
+	LOCKED(&w->lock);
+
+	for (size_t i = 0; i < b->n_accepted; i++) {
+		struct attempt *a = attempt_find(w, b->accepted[i]);
+
+		a->gone = true;
+		attempt_todo(a, TODO_FORGET);
+	}
+	b->n_declines = 0;
+	while (b->n_accepted)
+		decline(b, b->accepted[--b->n_accepted], why);
+}
+
+/* Durable, then said. */
+static void settle(struct work *w, struct batch *b)
+{
+	struct error err = { 0 };
+
+	if (b->n_accepted && journal_sync(w->config.journal, &err) < 0) {
+		log_error("%s", err.text);
+		take_back(w, b, &err);
+	}
+	say(w, b);
+}
+
+static void take_offers(struct work *w, struct list *offers, struct batch *b)
+{
+	struct offered *o, *next;
+
+	list_each_safe(o, next, offers, link) {
+		struct error err = { 0 };
+		bool current = journal_epoch(w->config.journal, o->epoch, &err) == 0;
+
+		if (!current)
+			log_warn("offer not taken: %s", err.text);
+		for (size_t i = 0; current && i < o->offer->n_assignments; i++) {
+			if (b->n_accepted + b->n_declines == BATCH)
+				settle(w, b);
+			accept_one(w, o->offer->assignments[i], b);
+		}
+		list_remove(&o->link);
+		message_free(o->offer);
+		free(o);
+	}
+}
+
+/* ---- ends ---- */
+
+static void shipped(void *arg, bool refused)
+{
+	struct attempt *a = arg;
+	LOCKED(&a->work->lock);
+
+	if (refused)
+		log_debug("the log of %" PRIu64 " was refused", a->fence);
+	a->given_up = refused;
+	attempt_todo(a, TODO_FINISH);
+}
+
+static void drained(void *arg, uint64_t length)
+{
+	struct attempt *a = arg;
+	struct error err = { 0 };
+	LOCKED(&a->work->lock);
+
+	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING &&
+	    slot_watch(a->runner->slot, a->fence, length, &err) < 0)
+		log_debug("watching %" PRIu64 ": %s", a->fence, err.text);
+}
+
+struct ship_log *attempt_log(struct attempt *a)
+{
+	struct ship_events events = { .drained = drained, .shipped = shipped, .arg = a };
+	char name[24];
+	struct ship_what what = { .fence = a->fence, .name = name };
+
+	snprintf(name, sizeof name, "%" PRIu64, a->fence);
+	return ship_log_open(a->work->config.ship, &what, &events);
+}
+
+/* Journalled; now the output must become durable, if there is any. */
+static void exited(struct work *w, struct attempt *a)
+{
+	struct error err = { 0 };
+	uint64_t end[SPOOL_STREAMS] = { 0 };
+	uint64_t all = 0;
+
+	a->stage = STAGE_SHIPPING;
+	lock_drop(&w->lock); /* a disk may be slow; only this thread frees it, no runner has it */
+	if (FAULT_POINT("exited.before-journal") ||
+	    journal_exited(w->config.journal, a->finished, &err) < 0)
+		/* After a crash what its shim left is collected again. */
+		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
+	lock_take(&w->lock);
+	for (size_t i = 0; i < MIN(a->finished->n_log_end, (size_t)SPOOL_STREAMS); i++)
+		all += end[i] = a->finished->log_end[i];
+	if (!all) {
+		attempt_todo(a, TODO_FINISH);
+		return;
+	}
+	if (!a->log)
+		a->log = attempt_log(a);
+	lock_drop(&w->lock); /* shipped() takes it */
+	ship_log_end(a->log, end);
+	lock_take(&w->lock);
+}
+
+static void forget(struct work *w, struct attempt *a)
+{
+	struct ship_log *log = steal(a->log);
+	struct error err = { 0 };
+	char name[24];
+
+	a->gone = true; /* nobody begins anything with it while the lock is away */
+	list_remove(&a->ready);
+	lock_drop(&w->lock);
+	ship_log_close(log);
+	snprintf(name, sizeof name, "%" PRIu64, a->fence);
+	if (supervise_release(w->config.supervise, name, &err) < 0 ||
+	    journal_forget(w->config.journal, a->fence, &err) < 0)
+		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
+	lock_take(&w->lock);
+	sweep_later(w, a->fence);
+	attempt_free(a);
+	signal_all(&w->idle);
+}
+
+/* The controller has less than Finish said. What the spool no longer gives is not to be had: then
+ * the log ends where the controller's does. */
+static void again(struct work *w, struct attempt *a)
+{
+	uint64_t durable[SPOOL_STREAMS];
+	bool given_up = !a->log || a->given_up;
+
+	memcpy(durable, a->durable, sizeof durable);
+	for (size_t i = 0; given_up && i < MIN(a->finished->n_log_end, (size_t)SPOOL_STREAMS); i++)
+		a->finished->log_end[i] = MIN(a->finished->log_end[i], durable[i]);
+	if (given_up) {
+		attempt_todo(a, TODO_FINISH);
+		return;
+	}
+	lock_drop(&w->lock); /* shipped() takes it */
+	ship_log_rewind(a->log, durable);
+	lock_take(&w->lock);
+}
+
+/* With the lock held, which is dropped where something waits. Only this thread frees attempts. */
+static void take_todos_locked(struct work *w, struct batch *b)
+{
+	struct attempt *a;
+
+	while (b->n_finished < BATCH && b->finished_bytes < BATCH_BYTES &&
+	       (a = list_first(&w->todo_list, struct attempt, todo_link))) {
+		unsigned todo = a->todo;
+
+		a->todo = 0;
+		list_remove(&a->todo_link);
+		if (a->held)
+			continue; /* a runner has it, and will say what is to be done */
+		if (todo & TODO_FORGET || (a->gone && todo & TODO_FINISH)) {
+			forget(w, a);
+			continue;
+		}
+		if (todo & TODO_EXITED)
+			exited(w, a);
+		if (todo & TODO_REWIND)
+			again(w, a);
+		if (todo & TODO_FINISH && a->finished) {
+			a->stage = STAGE_FINISHING;
+			b->finished[b->n_finished++] = message_copy(a->finished);
+			b->finished_bytes += protobuf_c_message_get_packed_size(&a->finished->base);
+		}
+	}
+}
+
+/* ---- the thread ---- */
 
 /* Moves all of one list to another. */
 static void list_take(struct list *from, struct list *to)
@@ -235,7 +305,6 @@ void *control_main(void *arg)
 
 	lock_take(&w->lock);
 	while (!w->stopping) {
-		struct error err = { 0 };
 		struct list offers;
 
 		if (list_empty(&w->offers) && list_empty(&w->todo_list)) {
@@ -246,13 +315,7 @@ void *control_main(void *arg)
 		take_todos_locked(w, b);
 		lock_drop(&w->lock);
 		take_offers(w, &offers, b);
-		if (b->n_accepted && journal_sync(w->config.journal, &err) < 0) {
-			/* Nothing was promised yet: the offers are withdrawn when no answer comes.
-			 */
-			log_error("%s", err.text);
-			b->n_accepted = 0;
-		}
-		say(w, b);
+		settle(w, b);
 		lock_take(&w->lock);
 	}
 	lock_drop(&w->lock);
@@ -320,19 +383,62 @@ void *heartbeat_main(void *arg)
 
 struct swept {
 	struct list link;
-	uint64_t fence;
+	char *path;
 };
 
-void sweep_later(struct work *w, uint64_t fence)
+static void sweep_add(struct work *w, char *path)
 {
 	struct swept *s = xcalloc(1, sizeof *s);
 
-	s->fence = fence;
+	s->path = path;
 	list_append(&w->sweep, &s->link);
 	signal_one(&w->sweep_wake);
 }
 
-/* What is left when the agent stops is removed at its next start (main.c). */
+void sweep_later(struct work *w, uint64_t fence)
+{
+	sweep_add(w, xprintf("%s/%" PRIu64, w->config.workspace.work_dir, fence));
+}
+
+static void swept_free(struct swept *s)
+{
+	free(s->path);
+	free(s);
+}
+
+void sweep_free(struct work *w)
+{
+	struct swept *s;
+
+	while ((s = list_first(&w->sweep, struct swept, link))) {
+		list_remove(&s->link);
+		swept_free(s);
+	}
+}
+
+/* All that no attempt is known for. */
+void work_sweep(struct work *w)
+{
+	const char *dir = w->config.workspace.work_dir;
+	DIR *d = opendir(dir);
+	struct dirent *e;
+	LOCKED(&w->lock);
+
+	while (d && (e = readdir(d))) {
+		uint64_t fence;
+		char *end;
+
+		if (e->d_name[0] == '.')
+			continue;
+		fence = strtoull(e->d_name, &end, 10);
+		if (*end || !attempt_find(w, fence))
+			sweep_add(w, path_join(dir, e->d_name));
+	}
+	if (d)
+		closedir(d);
+}
+
+/* What is left when the agent stops is removed after its next start. */
 void *sweeper_main(void *arg)
 {
 	struct work *w = arg;
@@ -342,7 +448,7 @@ void *sweeper_main(void *arg)
 		struct swept *s = list_first(&w->sweep, struct swept, link);
 		struct error err = { 0 };
 
-		if (!s && w->stopping)
+		if (w->stopping)
 			break;
 		if (!s) {
 			signal_wait(&w->sweep_wake, &w->lock);
@@ -350,9 +456,9 @@ void *sweeper_main(void *arg)
 		}
 		list_remove(&s->link);
 		lock_drop(&w->lock);
-		if (workspace_remove(w->config.workspace.work_dir, s->fence, &err) < 0)
+		if (file_remove_tree(s->path, &err) < 0)
 			log_warn("removing a workspace: %s", err.text);
-		free(s);
+		swept_free(s);
 		lock_take(&w->lock);
 	}
 	lock_drop(&w->lock);

@@ -4,18 +4,22 @@
  * block wherever it likes: renewals, offers and other slots have threads of their own.
  */
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/outputs.h"
+#include "agent/slot_clear.h"
 #include "agent/work_private.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "proto/message.h"
 
-enum { DEFAULT_GRACE_MS = 10000 };
+enum { FIND_AGAIN_MS = 2000, STOP_AGAIN_MS = 1000 };
 
 /* ---- how it ended ---- */
 
@@ -92,10 +96,27 @@ static struct workspace_from from_of(struct attempt *a)
 	return from;
 }
 
+/* Why the outputs are not there. -1: only because this agent stops. */
+static int judge(struct attempt *a, Sluice__V1__FinishedAttempt *done, const struct error *why)
+{
+	LOCKED(&a->work->lock);
+
+	if (a->stop)
+		done->exit->reason = a->stop_as;
+	else if (a->work->stopping)
+		return -1;
+	else if (why->code == ERR_NOT_FOUND || why->code == ERR_INVALID)
+		done->exit->reason = SLUICE__V1__EXIT_REASON__EXIT_OUTPUT_MISSING;
+	else
+		done->exit->reason = SLUICE__V1__EXIT_REASON__EXIT_INFRA;
+	message_set_string(&done->exit->text, why->text);
+	return 0;
+}
+
 /* Metrics as they are, then outputs if it succeeded. A job that says it succeeded but left no
  * output did not. */
-static void collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, struct buf *words,
-		    struct buf *metrics)
+static int collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, struct buf *words,
+		   struct buf *metrics)
 {
 	const struct workspace_from from = from_of(a);
 	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(&from, a->assignment);
@@ -108,16 +129,12 @@ static void collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, struct
 			done->exit->reason = SLUICE__V1__EXIT_REASON__EXIT_OUTPUT_MISSING;
 			message_set_string(&done->exit->text, err.text);
 		}
-		return;
+		return 0;
 	}
 	if (!succeeded || outputs_upload(&from.transfer, ws, a->assignment, done, &err) == 0)
-		return;
+		return 0;
 	buf_printf(words, "%s\n", err.text);
-	done->exit->reason = told_to_stop(a) ? a->stop_as
-			     : err.code == ERR_NOT_FOUND || err.code == ERR_INVALID
-				     ? SLUICE__V1__EXIT_REASON__EXIT_OUTPUT_MISSING
-				     : SLUICE__V1__EXIT_REASON__EXIT_INFRA;
-	message_set_string(&done->exit->text, err.text);
+	return judge(a, done, &err);
 }
 
 /* The agent's words and the metrics go into streams 1 and 2, beside the output. */
@@ -155,45 +172,39 @@ static void finish(struct attempt *a, Sluice__V1__FinishedAttempt *done)
 	a->stage = STAGE_SHIPPING;
 	a->held = false;
 	a->runner = NULL;
-	attempt_todo(a, a->gone ? TODO_FORGET : TODO_EXITED);
-}
-
-static Sluice__V1__FinishedAttempt *finished_new(struct attempt *a, Sluice__V1__Exit *e,
-						 const uint64_t ends[SPOOL_STREAMS])
-{
-	Sluice__V1__FinishedAttempt *done = message_new(&sluice__v1__finished_attempt__descriptor);
-
-	done->fence = a->fence;
-	message_set_string(&done->run_id, a->assignment->run_id);
-	done->exit = e;
-	done->n_log_end = SPOOL_STREAMS;
-	done->log_end = xmemdup(ends, SPOOL_STREAMS * sizeof *ends);
-	return done;
+	attempt_todo(a, TODO_EXITED);
 }
 
 /* It ended without ever having been started. */
 static void finish_unstarted(struct attempt *a, const struct error *why)
 {
-	static const uint64_t none[SPOOL_STREAMS];
 	Sluice__V1__ExitReason reason = SLUICE__V1__EXIT_REASON__EXIT_INFRA;
 	const char *text = why->text;
 
+	if (why->code == ERR_EXHAUSTED && strstr(why->text, strerror(ENOSPC)))
+		reason = SLUICE__V1__EXIT_REASON__EXIT_AGENT_DISK_FULL;
 	lock_take(&a->work->lock);
 	if (a->stop) {
 		reason = a->stop_as;
 		text = a->stop_reason;
 	}
 	lock_drop(&a->work->lock);
-	finish(a, finished_new(a, exit_new(reason, text), none));
+	finish(a, attempt_unrun(a, reason, text, 0));
 }
 
 static void finish_record(struct attempt *a, const struct shim_record *record)
 {
 	cleanup(buf_release) struct buf words = { 0 }, metrics = { 0 };
-	uint64_t ends[SPOOL_STREAMS] = { record->length };
-	Sluice__V1__FinishedAttempt *done = finished_new(a, exit_of(record), ends);
+	Sluice__V1__FinishedAttempt *done =
+		attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_INFRA, "", record->length);
 
-	collect(a, done, &words, &metrics);
+	message_free(done->exit);
+	done->exit = exit_of(record);
+	if (collect(a, done, &words, &metrics) < 0) {
+		message_free(
+			done); /* the agent stops; the next one finds the record and the outputs */
+		return;
+	}
 	keep_streams(a, &words, &metrics, done->log_end);
 	finish(a, done);
 }
@@ -202,6 +213,7 @@ static void finish_record(struct attempt *a, const struct shim_record *record)
 
 static void grown(struct attempt *a, uint64_t length)
 {
+	/* only its runner sets it while it has the attempt, so reading needs no lock */
 	if (!a->log) {
 		struct ship_log *log = attempt_log(a);
 
@@ -212,63 +224,155 @@ static void grown(struct attempt *a, uint64_t length)
 	ship_log_grown(a->log, length);
 }
 
-/* The shim is gone: a record may be there, else the job died with it. */
+static bool stopping(struct work *w)
+{
+	LOCKED(&w->lock);
+	return w->stopping;
+}
+
+void runner_wake(struct runner *r)
+{
+	uint64_t one = 1;
+
+	if (r->work && write(r->wake, &one, sizeof one) < 0)
+		log_debug("eventfd: full already");
+}
+
+/* Up to ms, or until somebody has something to say. */
+static void runner_nap(struct runner *r, int ms)
+{
+	struct pollfd p[2] = { { .fd = r->wake, .events = POLLIN },
+			       { .fd = r->slot ? slot_fd(r->slot) : -1, .events = POLLIN } };
+	uint64_t ignored;
+
+	if (poll(p, 2, ms) > 0 && p[0].revents && read(r->wake, &ignored, sizeof ignored) < 0)
+		log_debug("eventfd: already read");
+}
+
+static void slot_set(struct runner *r, struct slot *slot)
+{
+	struct slot *old;
+
+	lock_take(&r->work->lock);
+	old = r->slot;
+	r->slot = slot;
+	lock_drop(&r->work->lock);
+	slot_close(old);
+}
+
+/* The shim is gone: a record may be there, else the job died with it. While something of it may
+ * still run nothing is said: then its lease decides. */
 static void finish_gone(struct runner *r, struct attempt *a)
 {
-	char name[24];
-	struct found found;
+	struct supervise *s = r->work->config.supervise;
+	struct found found = { .state = FOUND_NOTHING };
 	struct error err = { 0 };
+	char name[24];
 
+	slot_set(r, NULL); /* an idle shim leaves when we let go */
 	snprintf(name, sizeof name, "%" PRIu64, a->fence);
-	if (supervise_find(r->work->config.supervise, r->name, name, &found, &err) == 0 &&
-	    found.state == FOUND_DONE) {
+	while (supervise_find(s, r->name, name, &found, &err) < 0) {
+		log_warn("attempt %s: %s", name, err.text);
+		if (err.code != ERR_TIMEOUT && err.code != ERR_EXHAUSTED)
+			break; /* a damaged record: it ended, nobody knows how */
+		error_clear(&err);
+		runner_nap(r, FIND_AGAIN_MS);
+		if (stopping(r->work))
+			return;
+	}
+	if (found.state == FOUND_DONE) {
 		finish_record(a, &found.record);
 		return;
 	}
 	lock_take(&r->work->lock);
 	a->lost = true;
 	lock_drop(&r->work->lock);
-	{
-		uint64_t ends[SPOOL_STREAMS] = { found.state == FOUND_LOST ? found.length : 0 };
+	finish(a, attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
+				"its supervisor died, and the job with it",
+				found.state == FOUND_LOST ? found.length : 0));
+}
 
-		finish(a, finished_new(a,
-				       exit_new(SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
-						"its supervisor died, and the job with it"),
-				       ends));
+/* The run was refused: nothing was started. But for one that was started before, of which the
+ * journal said nothing: what became of that counts. */
+static void finish_refused(struct runner *r, struct attempt *a, const struct error *why)
+{
+	if (why->code == ERR_EXISTS) {
+		finish_gone(r, a);
+		return;
 	}
+	slot_set(r, NULL); /* begin anew with whatever is there */
+	finish_unstarted(a, why);
+}
+
+/* The disk has no room for the exit record, and until it is written the run is not over. What we
+ * have to give is the cache. */
+static void make_room(struct runner *r, const struct attempt *a)
+{
+	struct blob_stats stats;
+	struct error err = { 0 };
+
+	log_error("the disk is full: the result of attempt %" PRIu64 " cannot be kept yet",
+		  a->fence);
+	if (blob_trim(r->work->config.workspace.cache, 0, &stats, &err) < 0)
+		log_warn("emptying the cache: %s", err.text);
+}
+
+/* True: the event was the last of this run, which is finished by now. */
+static bool follow_event(struct runner *r, struct attempt *a, const struct slot_event *event)
+{
+	if (event->fence && event->fence != a->fence)
+		return false;
+	switch (event->kind) {
+	case SLOT_GROWN:
+		grown(a, event->length);
+		return false;
+	case SLOT_EXITED:
+		if (event->unwritten) {
+			make_room(r, a);
+			return false;
+		}
+		finish_record(a, &event->record);
+		return true;
+	case SLOT_REFUSED:
+		if (event->run)
+			finish_refused(r, a, &event->why);
+		return event->run;
+	case SLOT_GONE:
+		finish_gone(r, a);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* A Stop that the shim did not take is said again. How long to wait for an event. */
+static int stop_again(struct attempt *a)
+{
+	LOCKED(&a->work->lock);
+
+	if (!a->stop || a->told)
+		return -1;
+	attempt_stop(a, a->stop_as, a->stop_reason, a->stop_grace_ms);
+	return a->told ? -1 : STOP_AGAIN_MS;
 }
 
 /* Until it has ended, or we are to stop and let it run on. */
 static void follow(struct runner *r, struct attempt *a)
 {
-	struct error err = { 0 };
-	struct slot_event event;
+	while (!stopping(r->work)) {
+		struct error err = { 0 };
+		struct slot_event event;
+		int n = slot_next(r->slot, &event, &err);
 
-	for (;;) {
-		int n = slot_wait(r->slot, -1, &event, &err);
-		bool stopping;
-
-		lock_take(&r->work->lock);
-		stopping = r->work->stopping;
-		lock_drop(&r->work->lock);
-		if (stopping)
-			return;
 		if (n < 0) {
 			log_error("slot '%s': %s", r->name, err.text);
 			finish_gone(r, a);
 			return;
 		}
-		if (n == 0 || (event.fence && event.fence != a->fence))
-			continue;
-		if (event.kind == SLOT_GROWN) {
-			grown(a, event.length);
-		} else if (event.kind == SLOT_EXITED) {
-			finish_record(a, &event.record);
+		if (n == 0)
+			runner_nap(r, stop_again(a));
+		else if (follow_event(r, a, &event))
 			return;
-		} else if (event.kind == SLOT_GONE) {
-			finish_gone(r, a);
-			return;
-		}
 	}
 }
 
@@ -280,12 +384,48 @@ static int may_start(struct attempt *a, struct error *err)
 	LOCKED(&a->work->lock);
 	int64_t left = a->lease_boot_ms - clock_boot_ms();
 
-	if (a->stop)
-		return error_set(err, ERR_CANCELLED, "%s", a->stop_reason);
+	if (a->stop || a->gone)
+		return error_set(err, ERR_CANCELLED, "%s", a->stop ? a->stop_reason : "over");
 	if (a->work->stopping)
 		return error_set(err, ERR_CANCELLED, "the agent is stopping");
 	if (left <= lease_kill_budget(a->lease_ms))
 		return error_set(err, ERR_TIMEOUT, "the lease ran out while its inputs came");
+	return 0;
+}
+
+/* A slot with a shim in it that has nothing to do. */
+static int slot_ready(struct runner *r, struct error *err)
+{
+	if (!r->slot) {
+		struct slot *slot = slot_open(r->work->config.supervise, r->name, err);
+
+		if (!slot)
+			return -1;
+		if (slot_clear(slot, err) < 0) {
+			slot_close(slot);
+			return -1;
+		}
+		slot_set(r, slot);
+	}
+	if (slot_start(r->slot, err) == 0)
+		return 0;
+	slot_set(r, NULL);
+	return -1;
+}
+
+/* With the lock held, so that a Stop or a renewal comes before or after. */
+static int hand_over_locked(struct runner *r, struct attempt *a, struct supervise_spec *spec,
+			    struct error *err)
+{
+	struct error ignored = { 0 };
+
+	spec->deadline_boot_ms = a->lease_boot_ms;
+	if (slot_run(r->slot, spec, err) < 0)
+		return -1;
+	a->stage = STAGE_RUNNING;
+	if (a->stop) /* it came in between */
+		attempt_stop(a, a->stop_as, a->stop_reason, a->stop_grace_ms);
+	slot_watch(r->slot, a->fence, 0, &ignored); /* no: then SLOT_GONE is about to come */
 	return 0;
 }
 
@@ -307,9 +447,7 @@ static int start(struct runner *r, struct attempt *a, const struct workspace *ws
 		.memory_max = job->resources ? job->resources->memory : 0,
 	};
 
-	if (!r->slot && !(r->slot = slot_open(w->config.supervise, r->name, err)))
-		return -1;
-	if (may_start(a, err) < 0)
+	if (slot_ready(r, err) < 0 || may_start(a, err) < 0)
 		return -1;
 	if (journal_started(w->config.journal, a->fence, r->name, err) < 0 ||
 	    journal_sync(w->config.journal, err) < 0)
@@ -317,32 +455,39 @@ static int start(struct runner *r, struct attempt *a, const struct workspace *ws
 	if (FAULT_POINT("started.before-run"))
 		return error_set(err, ERR_INTERNAL, "fault");
 	LOCKED(&w->lock);
-	spec.deadline_boot_ms = a->lease_boot_ms;
-	if (slot_run(r->slot, &spec, err) < 0)
-		return -1;
-	a->stage = STAGE_RUNNING;
-	if (a->stop) /* it came in between */
-		attempt_stop(a, a->stop_as, a->stop_reason, a->stop_grace_ms);
-	return slot_watch(r->slot, a->fence, 0, err);
+	return hand_over_locked(r, a, &spec, err);
+}
+
+/* The cache is the only thing on the disk that can be done without. */
+static struct workspace *workspace_make(const struct workspace_from *from, struct attempt *a,
+					struct error *err)
+{
+	struct workspace *ws = workspace_new(from, a->assignment, err);
+	struct blob_stats stats;
+	struct error ignored = { 0 };
+
+	if (ws || err->code != ERR_EXHAUSTED || !strstr(err->text, strerror(ENOSPC)))
+		return ws;
+	log_warn("attempt %" PRIu64 ": %s; emptying the cache", a->fence, err->text);
+	blob_trim(from->cache, 0, &stats, &ignored);
+	error_clear(err);
+	return workspace_new(from, a->assignment, err);
 }
 
 static void run(struct runner *r, struct attempt *a)
 {
 	const struct workspace_from from = from_of(a);
 	struct error err = { 0 };
-	cleanup(workspace_freep) struct workspace *ws = workspace_new(&from, a->assignment, &err);
+	cleanup(workspace_freep) struct workspace *ws = NULL;
 
-	if (!ws || start(r, a, ws, &err) < 0) {
-		bool stopping;
-
-		lock_take(&r->work->lock);
-		stopping = r->work->stopping && a->stage != STAGE_RUNNING;
-		lock_drop(&r->work->lock);
-		if (!stopping) /* else it stays ACCEPTED or STARTED in the journal */
-			finish_unstarted(a, &err);
+	if (may_start(a, &err) == 0)
+		ws = workspace_make(&from, a, &err);
+	if (ws && start(r, a, ws, &err) == 0) {
+		follow(r, a);
 		return;
 	}
-	follow(r, a);
+	if (!stopping(r->work)) /* else it stays ACCEPTED in the journal, for the next agent */
+		finish_unstarted(a, &err);
 }
 
 /* It had ended when we came: only its record is left. */

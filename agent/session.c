@@ -15,7 +15,7 @@
 #include "proto/message.h"
 
 enum {
-	OPEN_REQUESTS = 64, /* whose answers may still come */
+	OPEN_REQUESTS = 1024, /* whose answers may still come */
 	FIRST_WAIT_MS = 250,
 	LONGEST_WAIT_MS = 2000,
 };
@@ -50,7 +50,11 @@ static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct er
 	if (is_request(m))
 		s->requests[m->seq % OPEN_REQUESTS] =
 			(struct request){ .seq = m->seq, .sent_boot_ms = clock_boot_ms() };
-	return rpc_post(s->call, m, err);
+	if (rpc_post(s->call, m, err) == 0)
+		return 0;
+	/* Nobody would say it again while this session lasts: it ends, and Register begins anew. */
+	rpc_cancel(s->call);
+	return -1;
 }
 
 int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)

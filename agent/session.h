@@ -30,7 +30,7 @@ struct session_events {
 struct session *session_start(struct rpc_channel *channel, const struct session_events *events);
 void session_stop(struct session *s);
 /* Numbers the message and queues it; returns at once. ERR_UNAVAILABLE while not registered: what
- * must arrive is said again after the next Register. */
+ * must arrive is said again after the next Register, which any other failure brings about. */
 int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err);
 /* Says Goodbye and waits a moment for it to leave. */
 void session_goodbye(struct session *s, const char *reason);

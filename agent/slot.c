@@ -231,6 +231,7 @@ static int refused(struct slot *slot, const struct heard *h, struct slot_event *
 	const char *what = shim_step_text((enum shim_step)h->step);
 
 	ret->kind = SLOT_REFUSED;
+	ret->run = h->about == WIRE_RUN;
 	if (!ret->fence)
 		ret->fence = slot->fence;
 	if (h->about == WIRE_RUN && h->step != STEP_BUSY)

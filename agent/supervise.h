@@ -159,6 +159,7 @@ struct slot_event {
 	uint64_t length;
 	uint32_t restarts;
 	bool unwritten; /* SLOT_EXITED: the disk is full, so the record exists only here */
+	bool run;	/* SLOT_REFUSED: the run was, so nothing was started */
 	struct shim_record record;
 	struct slot_status status;
 	struct error why;

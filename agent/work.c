@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "agent/work_private.h"
 #include "base/clock.h"
@@ -85,22 +87,56 @@ void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reas
 		a->stop = true;
 		a->stop_as = as ? as : SLUICE__V1__EXIT_REASON__EXIT_CANCELLED;
 		a->stop_reason = xstrdup(reason);
-		a->stop_grace_ms = grace_ms > 0 ? grace_ms : a->assignment->spec->grace_ms;
+		a->stop_grace_ms = grace_ms > 0			   ? grace_ms
+				   : a->assignment->spec->grace_ms ? a->assignment->spec->grace_ms
+								   : DEFAULT_GRACE_MS;
 	}
-	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING &&
-	    slot_signal(a->runner->slot, a->fence, shim_reason_of(a->stop_as), a->stop_grace_ms,
-			&err) < 0)
-		log_debug("stopping %" PRIu64 ": %s", a->fence, err.text);
+	if (!a->runner || !a->runner->slot || a->stage != STAGE_RUNNING)
+		return;
+	if (slot_signal(a->runner->slot, a->fence, shim_reason_of(a->stop_as), a->stop_grace_ms,
+			&err) == 0) {
+		a->told = true;
+		return;
+	}
+	log_debug("stopping %" PRIu64 ": %s", a->fence, err.text);
+	runner_wake(a->runner); /* which says it again */
 }
 
-/* The controller knows nothing of it any more. */
+/* The controller wants no result of it. What it said is shipped all the same (an attempt that was
+ * given up as lost has a log, too), and if nobody wants that either it is refused. */
 static void attempt_drop(struct attempt *a)
 {
 	a->gone = true;
 	if (a->held)
 		attempt_stop(a, SLUICE__V1__EXIT_REASON__EXIT_CANCELLED, "over", 0);
-	else
+	else if (a->stage != STAGE_SHIPPING)
 		attempt_todo(a, TODO_FORGET);
+}
+
+Sluice__V1__FinishedAttempt *attempt_unrun(const struct attempt *a, Sluice__V1__ExitReason reason,
+					   const char *text, uint64_t output)
+{
+	Sluice__V1__FinishedAttempt *done = message_new(&sluice__v1__finished_attempt__descriptor);
+	uint64_t ends[SPOOL_STREAMS] = { output };
+
+	done->fence = a->fence;
+	message_set_string(&done->run_id, a->assignment->run_id);
+	done->exit = message_new(&sluice__v1__exit__descriptor);
+	done->exit->reason = reason;
+	message_set_string(&done->exit->text, text);
+	done->exit->started_ms = done->exit->ended_ms = clock_wall_ms();
+	done->n_log_end = SPOOL_STREAMS;
+	done->log_end = xmemdup(ends, sizeof ends);
+	return done;
+}
+
+/* Not started, and it will not be. */
+static void attempt_cancel(struct attempt *a)
+{
+	list_remove(&a->ready);
+	a->finished = attempt_unrun(a, a->stop_as, a->stop_reason, 0);
+	a->stage = STAGE_SHIPPING;
+	attempt_todo(a, TODO_EXITED);
 }
 
 static void lease_granted(struct attempt *a, int64_t sent_boot_ms)
@@ -148,12 +184,16 @@ void work_describe(struct work *w, Sluice__V1__Register *ret)
 
 void work_registered(struct work *w, const Sluice__V1__Registered *m, int64_t sent_boot_ms)
 {
+	struct attempt *a, *next;
 	LOCKED(&w->lock);
 
+	/* Taken from an offer of the session before, and Register did not name it: withdrawn. */
+	HASH_ITER(hh, w->attempts, a, next)
+		if (!a->announced && a->stage == STAGE_ACCEPTED && !a->held)
+			attempt_drop(a);
 	for (size_t i = 0; i < m->n_held; i++) {
-		struct attempt *a = attempt_find(w, m->held[i]->fence);
-
-		if (!a)
+		a = attempt_find(w, m->held[i]->fence);
+		if (!a || a->gone)
 			continue;
 		if (m->held[i]->verdict != SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE || a->lost) {
 			attempt_drop(a);
@@ -217,11 +257,15 @@ void work_told_to_stop(struct work *w, const Sluice__V1__Stop *m)
 
 		if (!a)
 			continue;
-		if (a->held || (a->stage == STAGE_READY && a->lease_boot_ms)) {
-			attempt_stop(a, m->as, m->reason, m->grace_ms);
+		if (a->stage == STAGE_SHIPPING && !a->held)
+			continue; /* it ended: Finish will say how, and hear if that is stale */
+		if (a->stage == STAGE_FINISHING) {
+			attempt_drop(a); /* what Finish said is known, or not wanted */
 			continue;
 		}
-		attempt_drop(a); /* it ended, or never began: there is nothing to say about it */
+		attempt_stop(a, m->as, m->reason, m->grace_ms);
+		if (!a->held && !a->attached)
+			attempt_cancel(a);
 	}
 }
 
@@ -232,27 +276,26 @@ void work_acknowledged(struct work *w, const Sluice__V1__FinishAck *m)
 	for (size_t i = 0; i < m->n_fences; i++) {
 		struct attempt *a = attempt_find(w, m->fences[i]);
 
-		if (a && !a->held)
+		if (a && !a->held && a->stage == STAGE_FINISHING)
 			attempt_todo(a, TODO_FORGET);
 	}
 	for (size_t i = 0; i < m->n_needs; i++) {
 		const Sluice__V1__FinishNeed *need = m->needs[i];
 		struct attempt *a = attempt_find(w, need->fence);
-		uint64_t durable[SPOOL_STREAMS] = { 0 };
 
-		if (!a || a->held || a->stage != STAGE_FINISHING)
+		if (!a || a->held || a->gone || a->stage != STAGE_FINISHING ||
+		    a->todo & TODO_FORGET)
 			continue;
 		a->stage = STAGE_SHIPPING;
+		memset(a->durable, 0, sizeof a->durable);
 		for (size_t k = 0; k < MIN(need->n_log_durable, (size_t)SPOOL_STREAMS); k++)
-			durable[k] = need->log_durable[k];
+			a->durable[k] = need->log_durable[k];
 		if (need->n_digests) { /* collect and upload again: the workspace is still there */
 			a->attached = true;
 			a->stage = STAGE_ACCEPTED;
 			attempt_ready(a);
-		} else if (a->log) {
-			ship_log_rewind(a->log, durable);
 		} else {
-			attempt_todo(a, TODO_FINISH);
+			attempt_todo(a, TODO_REWIND);
 		}
 	}
 }
@@ -304,12 +347,6 @@ struct work *work_new(const struct work_config *config)
 	return w;
 }
 
-bool work_knows(struct work *w, uint64_t fence)
-{
-	LOCKED(&w->lock);
-	return attempt_find(w, fence) != NULL;
-}
-
 static struct runner *runner_of(struct work *w, const char *slot)
 {
 	unsigned at;
@@ -338,9 +375,18 @@ bool work_found(struct work *w, struct found *found)
 		attempt_ready(a);
 		return true;
 	}
+	if (found->state == FOUND_LOST) { /* what it said until then is worth keeping */
+		a->lost = true;
+		a->finished =
+			attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
+				      "its supervisor died, and the job with it", found->length);
+		a->stage = STAGE_SHIPPING;
+		attempt_todo(a, TODO_EXITED);
+		return true;
+	}
 	r = found->state == FOUND_LIVE ? runner_of(w, slot_name(found->slot)) : NULL;
 	if (!r || r->first)
-		return found->state == FOUND_LOST;
+		return false;
 	a->lost = false;
 	a->stage = STAGE_RUNNING;
 	a->held = true;
@@ -357,6 +403,7 @@ void work_start(struct work *w, struct session *session)
 		struct runner *r = &w->runners[i];
 
 		r->work = w;
+		r->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		snprintf(r->name, sizeof r->name, "slot-%u", i);
 		if (r->first)
 			r->first->runner = r;
@@ -372,7 +419,7 @@ static bool any_running(struct work *w)
 	struct attempt *a, *next;
 
 	HASH_ITER(hh, w->attempts, a, next)
-		if (a->held || a->stage >= STAGE_RUNNING)
+		if (a->held || a->stage >= STAGE_READY)
 			return true;
 	return false;
 }
@@ -397,12 +444,8 @@ void work_stop(struct work *w, bool stop, int64_t stop_ms)
 	signal_all(&w->ready);
 	signal_all(&w->beat);
 	signal_all(&w->sweep_wake);
-	for (unsigned i = 0; i < w->n_runners; i++) {
-		struct error ignored = { 0 };
-
-		if (w->runners[i].slot) /* a status event wakes a runner that waits for its slot */
-			slot_ask_status(w->runners[i].slot, &ignored);
-	}
+	for (unsigned i = 0; i < w->n_runners; i++)
+		runner_wake(&w->runners[i]);
 	lock_drop(&w->lock);
 	for (unsigned i = 0; i < w->n_runners; i++)
 		thread_join(w->runners[i].thread);
@@ -427,8 +470,12 @@ void work_free(struct work *w)
 		message_free(o->offer);
 		free(o);
 	}
-	for (unsigned i = 0; i < w->n_runners; i++)
+	for (unsigned i = 0; i < w->n_runners; i++) {
 		slot_close(w->runners[i].slot);
+		if (w->runners[i].work)
+			closep(&w->runners[i].wake);
+	}
+	sweep_free(w);
 	free(w->runners);
 	signal_release(&w->control);
 	signal_release(&w->ready);

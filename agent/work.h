@@ -39,7 +39,8 @@ void work_start(struct work *w, struct session *session);
  * and waited for up to stop_ms. */
 void work_stop(struct work *w, bool stop, int64_t stop_ms);
 void work_free(struct work *w);
-bool work_knows(struct work *w, uint64_t fence);
+/* Workspaces that no attempt is known for go, on a thread. Once, before work_start(). */
+void work_sweep(struct work *w);
 
 /* For the session's events; none of them waits. */
 void work_describe(struct work *w, Sluice__V1__Register *ret);

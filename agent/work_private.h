@@ -9,12 +9,15 @@
 #include "base/list.h"
 #include "base/thread.h"
 
+enum { DEFAULT_GRACE_MS = 10000 };
+
 enum stage { STAGE_ACCEPTED, STAGE_READY, STAGE_RUNNING, STAGE_SHIPPING, STAGE_FINISHING };
 
 enum todo {
 	TODO_EXITED = BIT(0), /* journal it, let the log end */
 	TODO_FINISH = BIT(1), /* say Finish */
 	TODO_FORGET = BIT(2),
+	TODO_REWIND = BIT(3), /* ship again from `durable` */
 };
 
 struct attempt {
@@ -26,9 +29,11 @@ struct attempt {
 	bool lost;	/* started, and no trace of how it ended */
 	bool held;	/* a runner has it */
 	bool attached;	/* found running or ended at start: nothing is prepared */
-	bool announced; /* Accept or Register named it */
+	bool announced; /* the last Register named it */
 	bool stop;	/* the controller wants it to end */
-	bool gone;	/* forget it as soon as no runner has it */
+	bool gone;	/* the controller wants no result: forget it once its output is there */
+	bool told;	/* its shim heard of `stop` */
+	bool given_up;	/* its log was refused, or its spool is damaged */
 	Sluice__V1__ExitReason stop_as;
 	char *stop_reason;
 	int64_t stop_grace_ms;
@@ -39,13 +44,15 @@ struct attempt {
 	struct list ready;     /* in work.ready */
 	struct list todo_link; /* in work.todo */
 	unsigned todo;
+	uint64_t durable[SPOOL_STREAMS]; /* what the controller has, as it said in a need */
 	struct work *work;
 };
 
 struct runner {
 	struct work *work;
 	pthread_t thread;
-	struct slot *slot;
+	struct slot *slot; /* changed with the lock held */
+	int wake;	   /* eventfd: stop, or the end of the agent */
 	char name[32];
 	struct attempt *attempt; /* the one it has */
 	struct attempt *first;	 /* found running in this slot at start */
@@ -81,8 +88,13 @@ void attempt_ready(struct attempt *a);
 void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reason,
 		  int64_t grace_ms);
 void attempt_free(struct attempt *a);
+/* Ended as `reason` without having run: what Finish says. */
+Sluice__V1__FinishedAttempt *attempt_unrun(const struct attempt *a, Sluice__V1__ExitReason reason,
+					   const char *text, uint64_t output);
+void runner_wake(struct runner *r);
 /* Removes work/<fence> on a thread of its own: it may be large. */
 void sweep_later(struct work *w, uint64_t fence);
+void sweep_free(struct work *w);
 struct ship_log *attempt_log(struct attempt *a); /* opens its log */
 
 int64_t lease_kill_budget(int64_t lease_ms);
