@@ -156,6 +156,7 @@ int agents_revoke(struct world *w, struct now now, const void *req, void *reply,
 	if (!asked && agent->row->state != STATE(REVOKED)) {
 		set_state(w, agent, STATE(REVOKED), a);
 		drop_certificates(agent->row);
+		enrol_tokens_end(w, agent);
 		event(w, SLUICE__V1__EVENT_KIND__EVENT_AGENT_REVOKED, a, agent, "is revoked");
 		world_close_session(w, agent, ERR_UNAUTHENTICATED, "this agent was revoked");
 		agent_disconnect(w, agent, "it was revoked");

@@ -123,6 +123,8 @@ decide_fn agents_access; /* reply: struct agent_grant * */
 
 /* ---- for the rest of the model ---- */
 
+/* It was revoked: what was made for it before lets it in no more. */
+void enrol_tokens_end(struct world *w, const struct agent *agent);
 /* In an error: the agents there are, to choose from. */
 void agent_changed(struct world *w,
 		   struct agent *agent);      /* labels, state, host: place, environments */

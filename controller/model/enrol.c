@@ -141,6 +141,28 @@ static Sluice__V1__EnrolTokenRow *good_token(struct world *w, const struct enrol
 	return NULL;
 }
 
+/* A revoked agent comes back with a token that was made after that and never used, not by asking
+ * once more what it asked when it joined. */
+static int check_returns(const struct agent *agent, const Sluice__V1__EnrolTokenRow *token,
+			 struct error *err)
+{
+	if (!agent || agent->row->state != STATE(REVOKED) || !token->used_ms)
+		return 0;
+	return error_id(err, "E0303", "the agent '%s' was revoked", agent->row->name);
+}
+
+void enrol_tokens_end(struct world *w, const struct agent *agent)
+{
+	struct enrol_token *t, *next;
+
+	HASH_ITER(by_hash, w->enrol_tokens, t, next) {
+		if (strcmp(t->row->agent, agent->row->id) != 0)
+			continue;
+		t->row->expires_ms = MIN(t->row->expires_ms, w->now.wall_ms);
+		world_touch(w, &t->entity);
+	}
+}
+
 int agents_enrol_check(struct world *w, struct now now, const void *req, void *reply,
 		       struct error *err)
 {
@@ -150,7 +172,7 @@ int agents_enrol_check(struct world *w, struct now now, const void *req, void *r
 
 	world_at(w, now);
 	row = good_token(w, e, err);
-	if (!row)
+	if (!row || check_returns(world_agent_by_id(w, row->agent), row, err) < 0)
 		return -1;
 	snprintf(ret->agent_id, sizeof(ret->agent_id), "%s",
 		 *row->agent ? row->agent : world_id(w).text);
@@ -243,6 +265,8 @@ int agents_enrol(struct world *w, struct now now, const void *req, void *reply, 
 	if (*token->agent && strcmp(token->agent, e->agent_id) != 0)
 		return error_id(err, "E0304", "the certificate was made for another agent");
 	agent = world_agent_by_id(w, e->agent_id);
+	if (check_returns(agent, token, err) < 0)
+		return -1;
 	renewed = agent != NULL;
 	if (*token->agent && !agent)
 		return error_id(err, "E0204", "there is no agent '%s'", token->agent);

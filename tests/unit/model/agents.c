@@ -194,6 +194,55 @@ Test(agents, certificates_are_renewed_end_and_are_revoked)
 	cr_expect_eq(l->error.code, ERR_CONFLICT);
 }
 
+static int revoke(struct lab *l, const char *agent)
+{
+	Sluice__V1__AgentActionRequest r = SLUICE__V1__AGENT_ACTION_REQUEST__INIT;
+	cleanup(message_freep) Sluice__V1__Agent *answer = NULL;
+
+	r.agent = (char *)agent;
+	return lab_ask(l, agents_revoke, &(struct agent_action){ &lab_admin, &r }, &answer);
+}
+
+Test(agents, who_was_revoked_does_not_come_back_with_the_token_it_joined_by)
+{
+	struct joining j = joining_new();
+	struct enrolled first, again;
+
+	make_token(&j);
+	cr_assert_eq(join(&j, "e1", "s1", &first), 0);
+	cr_assert_eq(revoke(j.l, first.agent_id), 0);
+	cr_expect_eq(join(&j, "e1", "s2", &again), -1);
+	cr_expect_str_eq(j.l->error.id, "E0303");
+	cr_expect_eq(admit(j.l, first.agent_id, "s2"), -1);
+	lab_restart(j.l);
+	cr_expect_eq(join(&j, "e1", "s3", &again), -1);
+	lab_free(j.l);
+}
+
+Test(agents, a_token_made_before_a_revocation_ends_with_it_and_a_later_one_is_good)
+{
+	struct joining j = joining_new();
+	struct enrolled first, again;
+
+	make_token(&j);
+	cr_assert_eq(join(&j, "e1", "s1", &first), 0);
+	j.request.agent = "worker";
+	j.request.request_id = "t2";
+	j.hash = "bb22";
+	cr_assert_eq(make_token(&j), 0, "%s", j.l->error.text);
+	cr_assert_eq(revoke(j.l, first.agent_id), 0);
+	cr_expect_eq(join(&j, "e2", "s2", &again), -1);
+	cr_expect_str_eq(j.l->error.id, "E0304");
+	j.request.request_id = "t3";
+	j.hash = "cc33";
+	cr_assert_eq(make_token(&j), 0, "%s", j.l->error.text);
+	cr_assert_eq(join(&j, "e3", "s3", &again), 0, "%s", j.l->error.text);
+	cr_expect_str_eq(again.agent_id, first.agent_id);
+	cr_expect_eq(admit(j.l, first.agent_id, "s3"), 0);
+	cr_expect_eq(admit(j.l, first.agent_id, "s1"), -1, "what was revoked stays so");
+	lab_free(j.l);
+}
+
 Test(agents, labels_are_set_by_people_and_checked)
 {
 	cleanup(lab_freep) struct lab *l = lab_new();
