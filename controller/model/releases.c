@@ -136,6 +136,20 @@ static int part_of_output(const struct job *job, const Sluice__V1__ReleasePartSp
 	return 0;
 }
 
+/* The source has a row of its own, so that lineage leads to it; one that cannot be found is still a
+ * part. */
+static Sluice__V1__ReleasePart *part_of_source(struct world *w, const struct job *job,
+					       const Sluice__V1__ReleasePartSpec *spec)
+{
+	const char *digest = job->run->row->source;
+	cleanup(message_freep) ProtobufCMessage *row = NULL;
+	const char *id = "";
+
+	if (world_fetch_child(w, ROW_ARTIFACT, NULL, digest, &row, NULL) > 0)
+		id = ((Sluice__V1__Artifact *)row)->id;
+	return part_new(spec->slot, SLUICE__V1__ARTIFACT_KIND__SOURCE, digest, id, false);
+}
+
 static int resolve(struct world *w, const struct job *job, const Sluice__V1__ReleasePartSpec *spec,
 		   Sluice__V1__ReleasePart **ret, struct error *err)
 {
@@ -144,8 +158,7 @@ static int resolve(struct world *w, const struct job *job, const Sluice__V1__Rel
 	if (!found)
 		found = part_of_output(job, spec, ret);
 	if (!found && !strcmp(spec->input, "source") && job->run->row->source[0]) {
-		*ret = part_new(spec->slot, SLUICE__V1__ARTIFACT_KIND__SOURCE,
-				job->run->row->source, "", false);
+		*ret = part_of_source(w, job, spec);
 		found = 1;
 	}
 	if (!found)
