@@ -50,6 +50,7 @@ static void describe(void *arg, Sluice__V1__Register *ret)
 	message_set_string(&ret->instance, a->instance);
 	message_set_string(&ret->version, SLUICE_VERSION);
 	ret->host = message_copy(a->host);
+	file_free_bytes(a->state_dir, &ret->host->disk_free, NULL); /* as it is now */
 	work_describe(a->work, ret);
 	deploy_describe(a->deploy, ret);
 }
@@ -125,7 +126,7 @@ static void visit(void *arg, struct found *found)
 
 /* ---- putting it together ---- */
 
-static char *shim_path(const struct config *config, struct error *err)
+char *agent_shim_path(const struct config *config, struct error *err)
 {
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -177,7 +178,7 @@ static int open_parts(struct agent *a, struct error *err)
 	cleanup(freep) char *cache = path_join(a->state_dir, "cache");
 	const char *cgroup = config_string(a->config, "cgroup");
 
-	a->shim = shim_path(a->config, err);
+	a->shim = agent_shim_path(a->config, err);
 	a->identity = a->shim ? identity_load(a->id_dir, err) : NULL;
 	if (!a->identity || find_user(a, err) < 0 || read_boot_id(a, err) < 0)
 		return -1;
@@ -307,6 +308,11 @@ void agent_stop(struct agent *a, bool stop_work)
 	deploy_stop(a->deploy, stop_work);
 	session_stop(a->session);
 	agent_free(a);
+}
+
+void agent_services(struct agent *a)
+{
+	deploy_look(a->deploy);
 }
 
 int agent_look(struct agent *a, struct error *err)

@@ -15,6 +15,10 @@ struct agent;
 struct agent *agent_start(const struct config *config, struct error *err);
 /* With stop_work jobs and services are ended first. */
 void agent_stop(struct agent *agent, bool stop_work);
+/* Somebody changed what services are stopped by hand. */
+void agent_services(struct agent *agent);
+/* Of sluice-shim, on the heap: as configured, or beside this program. */
+char *agent_shim_path(const struct config *config, struct error *err);
 /* What is due now and then. 1: the certificate was renewed, start anew. */
 int agent_look(struct agent *agent, struct error *err);
 

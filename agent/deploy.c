@@ -5,14 +5,11 @@
  */
 #include "agent/deploy.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/deploy_private.h"
@@ -21,145 +18,7 @@
 #include "base/log.h"
 #include "proto/message.h"
 
-enum { RESTART_AFTER_MS = 1000, LOOK_EVERY_MS = 5000 };
-
-/* ---- the state, and what is said of it ---- */
-
-int host_journal(struct host *h, struct error *err)
-{
-	if (journal_host(h->deploy->config.journal, h->state, err) < 0 ||
-	    journal_sync(h->deploy->config.journal, err) < 0)
-		return -1;
-	return 0;
-}
-
-static Sluice__V1__JournalSlot *find_slot(const struct host *h, const char *release)
-{
-	for (size_t i = 0; i < h->state->n_slots; i++)
-		if (strcmp(h->state->slots[i]->release, release) == 0)
-			return h->state->slots[i];
-	return NULL;
-}
-
-/* Facts as they are now, into a report; with the lock held or on the host's thread. */
-static void report_fill(const struct host *h, Sluice__V1__HostReport *r)
-{
-	const Sluice__V1__JournalSlot *live = find_slot(h, h->state->live);
-	bool serves = h->state->live_deploy && *h->state->live_deploy->service;
-
-	message_set_string(&r->environment, h->name);
-	r->phi = h->state->phi;
-	message_set_string(&r->live, h->state->live);
-	for (size_t i = 0; i < r->n_slots; i++)
-		free(r->slots[i]);
-	r->n_slots = 0;
-	for (size_t i = 0; i < h->state->n_slots; i++)
-		if (install_present(h, h->state->slots[i]->release))
-			message_append(r, slots, xstrdup(h->state->slots[i]->release));
-	if (live && live->port && serves) {
-		cleanup(freep) char *endpoint =
-			xprintf("%s:%u", h->deploy->config.address, live->port);
-
-		message_set_string(&r->endpoint, endpoint);
-	} else {
-		message_set_string(&r->endpoint, "");
-	}
-	r->healthy = h->healthy;
-	r->restarts = h->restarts;
-}
-
-static void post_report(struct host *h)
-{
-	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
-	struct error err = { 0 };
-
-	m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_HOST_REPORT;
-	m.host_report = h->state->report;
-	if (h->deploy->session && session_post(h->deploy->session, &m, &err) < 0)
-		log_debug("environment '%s': not reported yet: %s", h->name, err.text);
-}
-
-/* Journalled first, so that it is repeated until it was heard. */
-static void report(struct host *h, Sluice__V1__HostReport__State state, const char *text)
-{
-	struct error err = { 0 };
-	LOCKED(&h->deploy->lock);
-
-	if (!h->state->report)
-		h->state->report = message_new(&sluice__v1__host_report__descriptor);
-	h->state->report->state = state;
-	if (h->state->order) {
-		h->state->report->step = h->state->order->step;
-		h->state->report->attempt = h->state->order->attempt;
-	}
-	message_set_string(&h->state->report->text, text);
-	report_fill(h, h->state->report);
-	h->state->acknowledged = state == SLUICE__V1__HOST_REPORT__STATE__WORKING;
-	if (host_journal(h, &err) < 0)
-		log_error("environment '%s': %s", h->name, err.text);
-	post_report(h);
-}
-
-/* ---- ports ---- */
-
-static bool port_free(unsigned port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons((uint16_t)port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool ok;
-
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
-	closep(&fd);
-	return ok;
-}
-
-static bool port_taken_locked(struct deploy *d, unsigned port)
-{
-	struct host *h, *next;
-
-	HASH_ITER(hh, d->hosts, h, next)
-		for (size_t i = 0; i < h->state->n_slots; i++)
-			if (h->state->slots[i]->port == port)
-				return true;
-	return false;
-}
-
-static int choose_port_locked(struct deploy *d, uint32_t *ret, struct error *err)
-{
-	for (unsigned p = d->config.first_port; p <= d->config.last_port; p++)
-		if (!port_taken_locked(d, p) && port_free(p)) {
-			*ret = p;
-			return 0;
-		}
-	return error_set(err, ERR_EXHAUSTED, "no port of service_ports %u-%u is free",
-			 d->config.first_port, d->config.last_port);
-}
-
-Sluice__V1__JournalSlot *host_slot(struct host *h, const Sluice__V1__Release *release,
-				   const Sluice__V1__DeploySpec *spec, struct error *err)
-{
-	LOCKED(&h->deploy->lock);
-	Sluice__V1__JournalSlot *slot = find_slot(h, release->id);
-	uint32_t port = spec->port;
-
-	if (slot) {
-		if (spec->port)
-			slot->port = spec->port;
-		slot->used_ms = clock_wall_ms();
-		return slot;
-	}
-	if (!port && choose_port_locked(h->deploy, &port, err) < 0)
-		return NULL;
-	slot = message_new(&sluice__v1__journal_slot__descriptor);
-	message_set_string(&slot->release, release->id);
-	slot->port = port;
-	slot->used_ms = clock_wall_ms();
-	message_append(h->state, slots, slot);
-	return slot;
-}
+enum { LOOK_EVERY_MS = 5000 };
 
 /* ---- waiting ---- */
 
@@ -197,130 +56,21 @@ int host_wait(struct host *h, int64_t ms, struct error *err)
 	return 0;
 }
 
-/* ---- carrying out ---- */
-
-static void set_live(struct host *h, const Sluice__V1__HostOrder *order)
+/* That the last report was heard is only a note: nothing depends on its being durable. */
+static void note_ack(struct host *h)
 {
-	LOCKED(&h->deploy->lock);
-	message_set_string(&h->state->live, order->release->id);
-	message_free(h->state->live_release);
-	message_free(h->state->live_deploy);
-	h->state->live_release = message_copy(order->release);
-	h->state->live_deploy = message_copy(order->deploy);
-}
-
-static bool same_deploy(const Sluice__V1__DeploySpec *a, const Sluice__V1__DeploySpec *b)
-{
-	cleanup(buf_release) struct buf pa = { 0 }, pb = { 0 };
-
-	message_pack_buf(a, &pa);
-	message_pack_buf(b, &pb);
-	return pa.len == pb.len && memcmp(pa.data, pb.data, pa.len) == 0;
-}
-
-static int go_live(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
-{
-	const Sluice__V1__DeploySpec *old = h->state->live_deploy;
-
-	if (*h->state->live && old && *old->drain &&
-	    service_hook(h, "drain", old->drain, h->state->live_release, old, err) < 0)
-		return -1;
-	if (service_stop(h, old ? old->grace_ms : 0, err) < 0 ||
-	    install_activate(h, order->release->id, err) < 0)
-		return -1;
-	set_live(h, order);
-	h->state->up = *order->deploy->service != '\0';
-	h->healthy = false;
-	if (host_journal(h, err) < 0)
-		return -1;
-	if (*order->deploy->service)
-		return service_start(h, err);
-	return service_hook(h, "deploy.run", order->deploy->run, order->release, order->deploy,
-			    err);
-}
-
-static int activate(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
-{
-	bool serves = *order->deploy->service != '\0';
-
-	if (install_prepare(h, order, err) < 0) /* nothing to do where PREPARE was done */
-		return -1;
-	if (strcmp(h->state->live, order->release->id) != 0 || !serves || !h->running ||
-	    !same_deploy(h->state->live_deploy, order->deploy)) {
-		if (go_live(h, order, err) < 0)
-			return -1;
-		if (*order->deploy->activate &&
-		    service_hook(h, "activate", order->deploy->activate, order->release,
-				 order->deploy, err) < 0)
-			return -1;
-	}
-	if (service_check(h, err) < 0)
-		return -1;
-	h->healthy = true;
-	install_prune(h, order);
-	return 0;
-}
-
-static int down(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
-{
-	h->state->up = false;
-	h->healthy = false;
-	if (host_journal(h, err) < 0)
-		return -1;
-	return service_stop(h, order->deploy ? order->deploy->grace_ms : 0, err);
-}
-
-static int remove_all(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
-{
-	if (down(h, order, err) < 0)
-		return -1;
-	lock_take(&h->deploy->lock);
-	message_set_string(&h->state->live, "");
-	message_free(steal(h->state->live_release));
-	message_free(steal(h->state->live_deploy));
-	while (h->state->n_slots)
-		message_free(h->state->slots[--h->state->n_slots]);
-	lock_drop(&h->deploy->lock);
-	return file_remove_tree(h->dir, err); /* the row stays: it holds phi */
-}
-
-static int carry_out(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
-{
-	bool needs_release = order->step == SLUICE__V1__HOST_STEP__HOST_PREPARE ||
-			     order->step == SLUICE__V1__HOST_STEP__HOST_ACTIVATE;
-
-	if (needs_release && (!order->release || !order->deploy || !name_valid(order->release->id)))
-		return error_set(err, ERR_INVALID, "an order without a release");
-	switch (order->step) {
-	case SLUICE__V1__HOST_STEP__HOST_PREPARE:
-		if (!host_slot(h, order->release, order->deploy, err))
-			return -1;
-		return install_prepare(h, order, err);
-	case SLUICE__V1__HOST_STEP__HOST_ACTIVATE:
-		return activate(h, order, err);
-	case SLUICE__V1__HOST_STEP__HOST_DOWN:
-		return down(h, order, err);
-	case SLUICE__V1__HOST_STEP__HOST_REMOVE:
-		return remove_all(h, order, err);
-	default:
-		return error_set(err, ERR_UNIMPLEMENTED, "an order of an unknown kind");
-	}
-}
-
-static void obey(struct host *h)
-{
-	cleanup(buf_release) struct buf text = { 0 };
+	cleanup(message_freep) Sluice__V1__JournalHost *copy = NULL;
 	struct error err = { 0 };
 
-	if (carry_out(h, h->state->order, &err) == 0) {
-		report(h, SLUICE__V1__HOST_REPORT__STATE__DONE, "");
-		return;
+	lock_take(&h->deploy->lock);
+	if (h->acked) {
+		h->acked = false;
+		h->state->acknowledged = true;
+		copy = message_copy(h->state);
 	}
-	if (host_interrupted(h))
-		return; /* what replaces it will be reported; after a restart it is done again */
-	log_warn("environment '%s': %s", h->name, err.text);
-	buf_printf(&text, "%s%s%s", err.text, *err.hint ? "; " : "", err.hint);
-	report(h, SLUICE__V1__HOST_REPORT__STATE__FAILED, buf_str(&text));
+	lock_drop(&h->deploy->lock);
+	if (copy && journal_host(h->deploy->config.journal, copy, &err) < 0)
+		log_warn("environment '%s': %s", h->name, err.text);
 }
 
 /* Takes the pending order as the current one; false when there is none to take. */
@@ -343,34 +93,41 @@ static bool take_order(struct host *h)
 	}
 	lock_drop(&h->deploy->lock);
 	if (repeated) {
-		post_report(h);
+		host_say(h);
 		return false;
 	}
-	report(h, SLUICE__V1__HOST_REPORT__STATE__WORKING, "");
+	host_report(h, SLUICE__V1__HOST_REPORT__STATE__WORKING, "");
 	return true;
 }
 
 /* ---- between orders ---- */
 
-/* Up is what was ordered: whatever ended it, it is started again. */
+static bool wants_start(const struct host *h)
+{
+	return h->state->up && !h->running && !h->by_hand && h->state->live_release;
+}
+
+/* Up is what was ordered: whatever ended it, it is started again, but not without a pause. */
 static void keep_up(struct host *h)
 {
 	struct error err = { 0 };
 
-	if (!h->state->up || h->running || !h->state->live_release)
+	if (!wants_start(h) || clock_boot_ms() < h->next_start_boot_ms)
 		return;
+	h->next_start_boot_ms = clock_boot_ms() + RESTART_AFTER_MS;
 	if (service_start(h, &err) < 0)
 		log_warn("environment '%s': %s", h->name, err.text);
+	h->next_check_boot_ms = 0;
 }
 
 static void look(struct host *h)
 {
 	struct error err = { 0 };
-	bool healthy;
+	bool healthy = false;
 
-	if (!h->state->up || !h->running)
-		healthy = false;
-	else
+	if (h->by_hand)
+		error_set(&err, ERR_UNAVAILABLE, "the service was stopped on the host, by hand");
+	else if (h->state->up && h->running)
 		healthy = service_probe(h, &err) == 0;
 	h->next_check_boot_ms = clock_boot_ms() + LOOK_EVERY_MS;
 	if (healthy == h->healthy)
@@ -379,20 +136,22 @@ static void look(struct host *h)
 	log_info("service of '%s' is %s%s%s", h->name, healthy ? "healthy" : "not healthy",
 		 *err.text ? ": " : "", err.text);
 	if (h->state->report && h->state->report->state == SLUICE__V1__HOST_REPORT__STATE__DONE)
-		report(h, SLUICE__V1__HOST_REPORT__STATE__DONE, err.text);
+		host_report(h, SLUICE__V1__HOST_REPORT__STATE__DONE, err.text);
 }
 
 static void idle(struct host *h)
 {
-	int64_t now = clock_boot_ms(), wait = -1;
+	int64_t now = clock_boot_ms(), until = INT64_MAX;
 	struct error ignored = { 0 };
 
-	if (h->state->up && !h->running)
-		wait = h->crashed ? RESTART_AFTER_MS * 5 : 0;
-	else if (h->state->up)
-		wait = MAX(h->next_check_boot_ms - now, (int64_t)0);
-	if (host_wait(h, wait, &ignored) < 0)
+	if (wants_start(h))
+		until = h->next_start_boot_ms;
+	if (h->state->up)
+		until = MIN(until, h->next_check_boot_ms);
+	if (host_wait(h, until == INT64_MAX ? -1 : MAX(until - now, (int64_t)0), &ignored) < 0)
 		return;
+	if (atomic_exchange(&h->look, false))
+		service_by_hand(h);
 	keep_up(h);
 	if (h->state->up && clock_boot_ms() >= h->next_check_boot_ms)
 		look(h);
@@ -410,13 +169,17 @@ static void *host_main(void *arg)
 	struct error err = { 0 };
 
 	service_events(h);
+	service_by_hand(h);
 	keep_up(h);
+	h->resumed = true;
 	if (h->state->order && h->state->report &&
 	    h->state->report->state == SLUICE__V1__HOST_REPORT__STATE__WORKING)
-		obey(h); /* what a restart interrupted */
+		host_obey(h); /* what a restart interrupted */
+	h->resumed = false;
 	while (!stopping(h)) {
+		note_ack(h);
 		if (take_order(h))
-			obey(h);
+			host_obey(h);
 		else
 			idle(h);
 	}
@@ -435,6 +198,7 @@ static struct host *host_add(struct deploy *d, const char *name, Sluice__V1__Jou
 	h->name = xstrdup(name);
 	h->dir = path_join(d->config.env_dir, name);
 	h->service_name = xprintf("service-%s", name);
+	h->by_hand_path = path_join(h->dir, "stopped");
 	h->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	h->state = state;
 	HASH_ADD_KEYPTR(hh, d->hosts, h->name, strlen(h->name), h);
@@ -449,8 +213,8 @@ static void host_wake(struct host *h)
 		log_debug("eventfd: full already");
 }
 
-/* It is as healthy as it was said to be last, until a probe says otherwise: a restart of the agent is no
- * illness of the service. */
+/* It is as healthy as it was said to be last, until a probe says otherwise: a restart of the agent
+ * is no illness of the service. */
 static void take_in(void *arg, Sluice__V1__JournalHost *state)
 {
 	struct deploy *d = arg;
@@ -536,6 +300,7 @@ void deploy_free(struct deploy *d)
 		free(h->name);
 		free(h->dir);
 		free(h->service_name);
+		free(h->by_hand_path);
 		free(h);
 	}
 	lock_release(&d->lock);
@@ -569,19 +334,28 @@ void deploy_ordered(struct deploy *d, const Sluice__V1__HostOrder *order)
 
 void deploy_acknowledged(struct deploy *d, const Sluice__V1__HostAck *ack)
 {
-	struct error err = { 0 };
+	const Sluice__V1__HostReport *r;
 	struct host *h;
 	LOCKED(&d->lock);
 
 	HASH_FIND_STR(d->hosts, ack->environment, h);
-	if (!h || !h->state->report || ack->phi != h->state->report->phi ||
-	    ack->step != h->state->report->step || ack->attempt != h->state->report->attempt ||
-	    h->state->acknowledged ||
-	    h->state->report->state == SLUICE__V1__HOST_REPORT__STATE__WORKING)
+	r = h ? h->state->report : NULL;
+	if (!r || h->state->acknowledged || ack->phi != r->phi || ack->step != r->step ||
+	    ack->attempt != r->attempt || r->state == SLUICE__V1__HOST_REPORT__STATE__WORKING)
 		return;
-	h->state->acknowledged = true;
-	if (journal_host(d->config.journal, h->state, &err) < 0)
-		log_warn("environment '%s': %s", h->name, err.text);
+	h->acked = true;
+	host_wake(h);
+}
+
+void deploy_look(struct deploy *d)
+{
+	struct host *h, *next;
+	LOCKED(&d->lock);
+
+	HASH_ITER(hh, d->hosts, h, next) {
+		h->look = true;
+		host_wake(h);
+	}
 }
 
 void deploy_describe(struct deploy *d, Sluice__V1__Register *ret)
@@ -594,7 +368,7 @@ void deploy_describe(struct deploy *d, Sluice__V1__Register *ret)
 			h->state->report ? message_copy(h->state->report)
 					 : message_new(&sluice__v1__host_report__descriptor);
 
-		report_fill(h, r);
+		host_facts(h, r);
 		message_append(ret, hosts, r);
 	}
 }
@@ -605,6 +379,6 @@ void deploy_connected(struct deploy *d)
 	LOCKED(&d->lock);
 
 	HASH_ITER(hh, d->hosts, h, next)
-		if (h->state->report && !h->state->acknowledged)
-			post_report(h);
+		if (h->state->report && !h->state->acknowledged && !h->acked)
+			host_say(h);
 }

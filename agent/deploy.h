@@ -47,6 +47,8 @@ void deploy_free(struct deploy *d);
 void deploy_describe(struct deploy *d, Sluice__V1__Register *ret);
 void deploy_ordered(struct deploy *d, const Sluice__V1__HostOrder *order);
 void deploy_acknowledged(struct deploy *d, const Sluice__V1__HostAck *ack);
+/* Somebody changed env/<environment>/stopped (services.h). */
+void deploy_look(struct deploy *d);
 /* After Registered: what was not acknowledged is reported again. */
 void deploy_connected(struct deploy *d);
 

@@ -1,6 +1,6 @@
 /*
- * deploy_private.h - what deploy.c (orders and threads), install.c (slots on disk) and service.c
- * (the running server, hooks, checks) share
+ * deploy_private.h - what deploy.c (threads, the session's side), orders.c (what each step does),
+ * install.c (slots on disk), service.c (the running server) and hooks.c (hooks, checks) share
  */
 #ifndef AGENT_DEPLOY_PRIVATE_H
 #define AGENT_DEPLOY_PRIVATE_H
@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/thread.h"
 
-enum { REPORT_TEXT_MAX = 1000 };
+enum { RESTART_AFTER_MS = 5000 }; /* between two starts of a service by us */
 
 /* One environment on this host. Its thread owns all but what the lock guards. */
 struct host {
@@ -24,18 +24,25 @@ struct host {
 
 	/* deploy.lock guards these */
 	Sluice__V1__HostOrder *pending;
-	Sluice__V1__JournalHost *state; /* as journalled; others only read it */
+	Sluice__V1__JournalHost
+		*state;	      /* as journalled; only its thread changes it, with the lock */
+	bool acked;	      /* the last report was heard: its thread notes it */
+	struct slot *service; /* connected shim, or NULL; only its thread changes it */
 
-	struct slot *service;	/* connected shim, or NULL */
-	uint64_t service_fence; /* the phi it was started with */
-	_Atomic bool running;	/* it runs (or restarts) something for us */
-	bool stopped;		/* SLOT_EXITED came */
-	bool crashed;		/* ... and nobody had asked for it */
-	uint32_t restarts;
+	_Atomic uint64_t service_fence; /* the phi it was started with */
+	_Atomic bool running;		/* it runs (or restarts) something for us */
+	bool stopped;			/* SLOT_EXITED came */
+	bool crashed;			/* ... and nobody had asked for it */
+	bool gone;    /* its shim is: what it left must die before another start */
+	bool by_hand; /* stopped on the host; by_hand_path exists */
+	bool resumed; /* carries out what a restart interrupted */
+	char *by_hand_path;
+	_Atomic bool look; /* by_hand_path may have changed */
+	_Atomic uint32_t restarts;
 	char ended[256]; /* how it ended, or how it ended last before a restart */
 	struct ship_log *log;
-	bool healthy;
-	int64_t next_check_boot_ms;
+	_Atomic bool healthy;
+	int64_t next_check_boot_ms, next_start_boot_ms;
 };
 
 struct deploy {
@@ -51,13 +58,25 @@ struct deploy {
  * are handled. ERR_CANCELLED: what is being done is no longer wanted. */
 int host_wait(struct host *h, int64_t ms, struct error *err);
 bool host_interrupted(void *host);
-/* Journals a change of the state; *h->state is what to write. */
+/* ---- orders.c ---- */
+/* Carries out the order in the state, and reports how it went. */
+void host_obey(struct host *h);
+/* Makes the state durable; the host's thread only. */
 int host_journal(struct host *h, struct error *err);
+void host_report(struct host *h, Sluice__V1__HostReport__State state, const char *text);
+/* What is so now, into a report; with the lock held. */
+void host_facts(const struct host *h, Sluice__V1__HostReport *r);
+void host_say(struct host *h); /* posts the last report */
+
+/* ---- install.c ---- */
 /* The slot of a release in the state, made with a port of its own. NULL: no port is free. */
 Sluice__V1__JournalSlot *host_slot(struct host *h, const Sluice__V1__Release *release,
 				   const Sluice__V1__DeploySpec *spec, struct error *err);
 
-/* ---- install.c ---- */
+Sluice__V1__JournalSlot *host_find_slot(const struct host *h, const char *release);
+/* The slot's port, if the release does not say which, is one that nothing else listens on. */
+int host_port(struct host *h, Sluice__V1__JournalSlot *slot, const Sluice__V1__DeploySpec *spec,
+	      struct error *err);
 bool install_present(const struct host *h, const char *release);
 int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct error *err);
 /* Points `current` at the release. */
@@ -72,6 +91,21 @@ int service_stop(struct host *h, int64_t grace_ms, struct error *err);
 void service_adopt(struct host *h, struct slot *slot); /* found at start */
 void service_events(struct host *h);		       /* takes what there is */
 void service_release(struct host *h);		       /* lets go of the shim */
+/* Does as by_hand_path says. */
+void service_by_hand(struct host *h);
+int host_by_hand(struct host *h, bool stopped, struct error *err); /* changes by_hand_path */
+
+/* ---- hooks.c ---- */
+struct strings {
+	char **at; /* NULL-terminated */
+	size_t n;
+};
+void strings_release(struct strings *s);
+/* What services and hooks see; port 0: none. */
+void service_env(struct strings *ret, const struct host *h, const Sluice__V1__Release *release,
+		 const Sluice__V1__DeploySpec *spec, unsigned port);
+/* Where they start: part `code`, where there is one. */
+char *service_dir(const struct host *h, const Sluice__V1__Release *release);
 /* A shell text in the release's directory, under a shim, with a timeout. */
 int service_hook(struct host *h, const char *what, const char *command,
 		 const Sluice__V1__Release *release, const Sluice__V1__DeploySpec *spec,

@@ -1,18 +1,115 @@
 /*
  * Releases on this host's disk. A slot is made beside its place and renamed when it is whole, so a
- * slot that is there is complete; `current` is a link that changes by one rename.
+ * slot that is there is complete; `current` is a link that changes by one rename. A slot has a port
+ * of its own, for its service.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/deploy_private.h"
 #include "agent/workspace.h"
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "proto/message.h"
+
+/* Beside a slot whose prepare hook has not succeeded yet. */
+#define UNFINISHED ".unfinished"
+
+/* ---- slots and their ports ---- */
+
+Sluice__V1__JournalSlot *host_find_slot(const struct host *h, const char *release)
+{
+	for (size_t i = 0; i < h->state->n_slots; i++)
+		if (strcmp(h->state->slots[i]->release, release) == 0)
+			return h->state->slots[i];
+	return NULL;
+}
+
+static bool port_free(unsigned port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok;
+
+	/* what only lingers in TIME_WAIT does not count */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+	closep(&fd);
+	return ok;
+}
+
+static bool port_taken_locked(struct deploy *d, unsigned port)
+{
+	struct host *h, *next;
+
+	HASH_ITER(hh, d->hosts, h, next)
+		for (size_t i = 0; i < h->state->n_slots; i++)
+			if (h->state->slots[i]->port == port)
+				return true;
+	return false;
+}
+
+static int choose_port_locked(struct deploy *d, uint32_t *ret, struct error *err)
+{
+	for (unsigned p = d->config.first_port; p <= d->config.last_port; p++)
+		if (!port_taken_locked(d, p) && port_free(p)) {
+			*ret = p;
+			return 0;
+		}
+	return error_set(err, ERR_EXHAUSTED, "no port of service_ports %u-%u is free",
+			 d->config.first_port, d->config.last_port);
+}
+
+Sluice__V1__JournalSlot *host_slot(struct host *h, const Sluice__V1__Release *release,
+				   const Sluice__V1__DeploySpec *spec, struct error *err)
+{
+	LOCKED(&h->deploy->lock);
+	Sluice__V1__JournalSlot *slot = host_find_slot(h, release->id);
+	uint32_t port = spec->port;
+
+	if (slot) {
+		if (spec->port)
+			slot->port = spec->port;
+		slot->used_ms = clock_wall_ms();
+		return slot;
+	}
+	if (!port && choose_port_locked(h->deploy, &port, err) < 0)
+		return NULL;
+	slot = message_new(&sluice__v1__journal_slot__descriptor);
+	message_set_string(&slot->release, release->id);
+	slot->port = port;
+	slot->used_ms = clock_wall_ms();
+	message_append(h->state, slots, slot);
+	return slot;
+}
+
+int host_port(struct host *h, Sluice__V1__JournalSlot *slot, const Sluice__V1__DeploySpec *spec,
+	      struct error *err)
+{
+	uint32_t port;
+	LOCKED(&h->deploy->lock);
+
+	if (spec->port || (slot->port && port_free(slot->port)))
+		return 0;
+	if (choose_port_locked(h->deploy, &port, err) < 0)
+		return -1;
+	log_warn("environment '%s': port %u is taken by something else, using %u", h->name,
+		 slot->port, port);
+	slot->port = port;
+	return 0;
+}
+
+/* ---- on disk ---- */
 
 char *install_path(const struct host *h, const char *release)
 {
@@ -23,7 +120,9 @@ bool install_present(const struct host *h, const char *release)
 {
 	cleanup(freep) char *path = install_path(h, release);
 
-	return *release && file_exists(path);
+	cleanup(freep) char *unfinished = xprintf("%s" UNFINISHED, path);
+
+	return *release && file_exists(path) && !file_exists(unfinished);
 }
 
 static int place_part(struct host *h, const Sluice__V1__ReleasePart *part, const char *dir,
@@ -41,6 +140,9 @@ static int place_part(struct host *h, const Sluice__V1__ReleasePart *part, const
 	    transfer_fetch(&transfer, &what, h->deploy->config.cache, NULL, err) < 0 ||
 	    workspace_place(h->deploy->config.cache, part->digest, part->is_file, path, err) < 0)
 		return error_wrap(err, "part '%s'", part->slot);
+	/* An unpacked tree is its owner's alone; the service may have another user. */
+	if (!part->is_file && chmod(path, 0755) < 0)
+		return error_errno(err, "opening '%s' to the service", path);
 	return 0;
 }
 
@@ -67,18 +169,40 @@ static int sync_file_system(const char *dir, struct error *err)
 	return r;
 }
 
+/* The hook runs where the slot will be, since what it makes may hold the path. A slot that is only
+ * half prepared is told by the mark beside it. */
+static int run_prepare(struct host *h, const Sluice__V1__HostOrder *order, const char *path,
+		       const char *unfinished, struct error *err)
+{
+	const struct deploy_config *c = &h->deploy->config;
+
+	if (workspace_give(path, c->uid, c->gid, err) < 0 ||
+	    service_hook(h, "prepare", order->deploy->prepare, order->release, order->deploy, err) <
+		    0 ||
+	    sync_file_system(path, err) < 0) {
+		if (file_remove_tree(path, NULL) == 0)
+			unlink(unfinished);
+		return -1;
+	}
+	if (unlink(unfinished) < 0)
+		return error_errno(err, "removing '%s'", unfinished);
+	return 0;
+}
+
 int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
 {
 	cleanup(freep) char *path = install_path(h, order->release->id);
 	cleanup(freep) char *aside = xprintf("%s.new", path);
+	cleanup(freep) char *unfinished = xprintf("%s" UNFINISHED, path);
 	cleanup(freep) char *slots = path_join(h->dir, "slots");
 	cleanup(freep) char *tmp = path_join(h->dir, "tmp");
 	const struct deploy_config *c = &h->deploy->config;
+	bool prepare = *order->deploy->prepare != '\0';
 
 	if (install_present(h, order->release->id))
 		return 0;
 	if (file_make_dirs(slots, 0755, err) < 0 || file_make_dirs(tmp, 0700, err) < 0 ||
-	    file_remove_tree(aside, err) < 0)
+	    file_remove_tree(aside, err) < 0 || file_remove_tree(path, err) < 0)
 		return -1;
 	if (c->uid && chown(tmp, c->uid, c->gid) < 0)
 		return error_errno(err, "giving '%s' to the service's user", tmp);
@@ -88,16 +212,11 @@ int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct e
 	}
 	if (FAULT_POINT("install.before-rename"))
 		return error_set(err, ERR_INTERNAL, "fault");
-	if (sync_file_system(aside, err) < 0)
+	if (sync_file_system(aside, err) < 0 ||
+	    (prepare && file_write_atomic(unfinished, "", 0, 0600, err) < 0) ||
+	    file_rename(aside, path, err) < 0)
 		return -1;
-	if (file_rename(aside, path, err) < 0)
-		return -1;
-	if (*order->deploy->prepare && service_hook(h, "prepare", order->deploy->prepare,
-						    order->release, order->deploy, err) < 0) {
-		file_remove_tree(path, NULL);
-		return -1;
-	}
-	return 0;
+	return prepare ? run_prepare(h, order, path, unfinished, err) : 0;
 }
 
 int install_activate(struct host *h, const char *release, struct error *err)
@@ -158,6 +277,6 @@ void install_prune(struct host *h, const Sluice__V1__HostOrder *order)
 			(h->state->n_slots - (size_t)at - 1) * sizeof *h->state->slots);
 		h->state->n_slots--;
 		lock_drop(&h->deploy->lock);
-		protobuf_c_message_free_unpacked(&slot->base, NULL);
+		message_free(slot);
 	}
 }

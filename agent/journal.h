@@ -3,10 +3,10 @@
  *
  * One append-only file of packed JournalRecords, each with its length and crc32c; later records
  * replace earlier ones about the same attempt or environment. A torn last record is cut off at
- * open; damage before it is not guessed around: what came before the damage is kept, the file is put
- * aside as PATH.damaged, no attempt in it is ever started, and the controller is told at Register
- * (journal_lost). When most of the file is history, or after a failed write or sync, it is written
- * anew from memory, beside, and renamed.
+ * open; damage before it is not guessed around: what came before the damage is kept, the file is
+ * put aside as PATH.damaged, no attempt in it is ever started, and the controller is told at
+ * Register (journal_lost). When most of the file is history, or after a failed write or sync, it is
+ * written anew from memory, beside, and renamed.
  *
  * Records are appended at once and durable after journal_sync(), which serves everyone who waits
  * with one fdatasync. All functions are thread-safe. Messages handed out are copies, the caller's.

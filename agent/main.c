@@ -16,6 +16,7 @@
 
 #include "agent/agent.h"
 #include "agent/identity.h"
+#include "agent/services.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -61,6 +62,7 @@ static int usage(FILE *to, int code)
 	fprintf(to,
 		"usage: sluice-agent [run] [OPTION...]\n"
 		"       sluice-agent join ADDRESS --token-file FILE [--renew] [OPTION...]\n"
+		"       sluice-agent services [ls | stop ENVIRONMENT | start ENVIRONMENT]\n"
 		"       sluice-agent version\n\n"
 		"  --config FILE   (default /etc/sluice/agent.yaml)\n%s",
 		buf_str(&text));
@@ -106,6 +108,17 @@ static bool take_switch(int *argc, char **argv, const char *name)
 	return false;
 }
 
+/* For `services`, which tells us by a signal that something was stopped by hand. */
+static int write_pid(int lock, struct error *err)
+{
+	char text[32];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+
+	if (ftruncate(lock, 0) < 0)
+		return error_errno(err, "writing the lock file");
+	return file_pwrite_all(lock, text, (size_t)n, 0, err);
+}
+
 static int prepare_state_dir(const char *dir, int *ret_lock, struct error *err)
 {
 	static const char *const private_dirs[] = { "id", "cache" };
@@ -130,7 +143,7 @@ static int prepare_state_dir(const char *dir, int *ret_lock, struct error *err)
 	}
 	if (file_lock(lock, ret_lock, err) < 0)
 		return error_id(err, "E0605", "another sluice-agent uses '%s'", dir);
-	return 0;
+	return write_pid(*ret_lock, err);
 }
 
 static int join(struct config *config, const char *state_dir, int argc, char **argv,
@@ -170,12 +183,17 @@ static int wait_for_end(struct agent *agent)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	for (;;) {
 		struct error err = { 0 };
 		int number = sigtimedwait(&set, NULL, &hour);
 
 		if (number == SIGHUP)
 			return 1;
+		if (number == SIGUSR1) {
+			agent_services(agent);
+			continue;
+		}
 		if (number > 0)
 			return 0;
 		if (errno != EAGAIN)
@@ -209,7 +227,8 @@ static int work(struct config *config, char **argv, struct error *err)
 
 int main(int argc, char **argv)
 {
-	char **original = argv;
+	/* --flags are taken out of argv; what is executed anew has all of them */
+	cleanup(freep) char **original = xmemdup(argv, ((size_t)argc + 1) * sizeof *argv);
 	const char *path = take_flag(&argc, argv, "--config");
 	cleanup(config_freep) struct config *config = config_new(keys);
 	struct diagnostics d = { 0 };
@@ -218,6 +237,7 @@ int main(int argc, char **argv)
 	int lock = -1, r;
 
 	thread_block_signals();
+	umask(022); /* the job's user passes through our directories; what is secret says so */
 	if (config_load(config, path ? path : "/etc/sluice/agent.yaml", path != NULL, &d) < 0) {
 		cleanup(buf_release) struct buf text = { 0 };
 
@@ -233,6 +253,8 @@ int main(int argc, char **argv)
 		return usage(stdout, 0);
 	if (strcmp(verb, "version") == 0 || strcmp(verb, "--version") == 0)
 		return printf("sluice-agent %s\n", SLUICE_VERSION), 0;
+	if (strcmp(verb, "services") == 0)
+		return services_command(config, argc - 2, argv + 2, &err) < 0 ? fail(&err) : 0;
 	if (strcmp(verb, "run") != 0 && strcmp(verb, "join") != 0)
 		return usage(stderr, EXIT_USAGE);
 	if (config_bool(config, "verbose"))

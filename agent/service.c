@@ -1,85 +1,24 @@
 /*
- * What runs on behalf of an environment: its service, kept alive by a shim that restarts it with
- * back-off even while this agent is away; hooks, one after another under a shim of their own; and
- * the probes that say whether it is healthy.
+ * The service of an environment, kept alive by a shim that restarts it with back-off even while
+ * this agent is away. When that gives up, or dies, we start it again.
  */
-#include <inttypes.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/check.h"
 #include "agent/deploy_private.h"
+#include "agent/slot_clear.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
 enum {
 	DEFAULT_GRACE_MS = 10000,
-	HOOK_TIMEOUT_MS = 10 * 60000,
 	CRASH_RESTARTS = 5, /* within the window: a crash loop */
 	CRASH_WINDOW_MS = 60000,
-	TAIL = 400, /* bytes of a hook's output that a failure quotes */
 };
-
-/* ---- the environment of what runs ---- */
-
-struct env {
-	char **at;
-	size_t n;
-};
-
-static void env_release(struct env *e)
-{
-	for (size_t i = 0; i < e->n; i++)
-		free(e->at[i]);
-	free(e->at);
-}
-
-static void env_add(struct env *e, const char *name, const char *value)
-{
-	e->at = xreallocarray(e->at, e->n + 2, sizeof *e->at);
-	e->at[e->n++] = xprintf("%s=%s", name, value);
-	e->at[e->n] = NULL;
-}
-
-static void env_fill(struct env *e, struct host *h, const Sluice__V1__Release *release,
-		     const Sluice__V1__DeploySpec *spec, unsigned port)
-{
-	static const char *const passed[] = { "PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH" };
-	cleanup(freep) char *number = xprintf("r%u", release->number);
-	cleanup(freep) char *dir = install_path(h, release->id);
-	cleanup(freep) char *tmp = path_join(h->dir, "tmp");
-	cleanup(freep) char *port_text = xprintf("%u", port);
-
-	for (size_t i = 0; i < ARRAY_SIZE(passed); i++)
-		if (getenv(passed[i]))
-			env_add(e, passed[i], getenv(passed[i]));
-	if (!getenv("PATH"))
-		env_add(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	env_add(e, "HOME", tmp);
-	env_add(e, "TMPDIR", tmp);
-	env_add(e, "SLUICE", "true");
-	env_add(e, "SLUICE_ENVIRONMENT", h->name);
-	env_add(e, "SLUICE_RELEASE", number);
-	env_add(e, "SLUICE_RELEASE_DIR", dir);
-	if (port)
-		env_add(e, "SLUICE_PORT", port_text);
-	for (size_t i = 0; i < spec->n_env; i++)
-		env_add(e, spec->env[i]->name, spec->env[i]->value);
-}
-
-/* Services and hooks start in part `code`, where there is one. */
-static char *start_dir(const struct host *h, const Sluice__V1__Release *release)
-{
-	cleanup(freep) char *dir = install_path(h, release->id);
-
-	for (size_t i = 0; i < release->n_parts; i++)
-		if (strcmp(release->parts[i]->slot, "code") == 0 && !release->parts[i]->is_file)
-			return path_join(dir, "code");
-	return steal(dir);
-}
 
 /* ---- the service ---- */
 
@@ -91,12 +30,25 @@ static void watch(struct host *h, uint64_t length)
 		log_debug("service of '%s': %s", h->name, err.text);
 }
 
+/* On ship's thread. */
 static void drained(void *arg, uint64_t length)
 {
 	struct host *h = arg;
+	LOCKED(&h->deploy->lock);
 
 	if (h->service && h->running)
 		watch(h, length);
+}
+
+static void set_slot(struct host *h, struct slot *slot)
+{
+	struct slot *old;
+
+	lock_take(&h->deploy->lock);
+	old = h->service;
+	h->service = slot;
+	lock_drop(&h->deploy->lock);
+	slot_close(old);
 }
 
 static void log_open(struct host *h, uint64_t from)
@@ -112,7 +64,7 @@ void service_adopt(struct host *h, struct slot *slot)
 {
 	const struct slot_status *status = slot_status(slot);
 
-	h->service = slot;
+	set_slot(h, slot);
 	h->running = status->phase != SHIM_IDLE;
 	h->restarts = status->restarts;
 	h->service_fence = status->fence;
@@ -123,20 +75,54 @@ void service_adopt(struct host *h, struct slot *slot)
 	watch(h, status->length);
 }
 
+/* What a dead shim left must be dead before anything takes its place: two servers of one
+ * environment would fight over its port and its data. */
+static int service_settle(struct host *h, struct error *err)
+{
+	struct found found;
+
+	if (!h->gone)
+		return 0;
+	set_slot(h, NULL);
+	if (supervise_find(h->deploy->config.supervise, h->service_name, h->service_name, &found,
+			   err) < 0)
+		return -1;
+	h->gone = false;
+	return 0;
+}
+
+/* Connected to the shim of this service, which has nothing to do. */
+static int service_slot(struct host *h, struct error *err)
+{
+	struct slot *slot;
+
+	if (service_settle(h, err) < 0)
+		return -1;
+	if (h->service)
+		return 0;
+	slot = slot_open(h->deploy->config.supervise, h->service_name, err);
+	if (!slot)
+		return -1;
+	if (slot_clear(slot, err) < 0) {
+		slot_close(slot);
+		return -1;
+	}
+	set_slot(h, slot);
+	return 0;
+}
+
 int service_start(struct host *h, struct error *err)
 {
 	const Sluice__V1__DeploySpec *spec = h->state->live_deploy;
 	const Sluice__V1__Release *release = h->state->live_release;
-	const Sluice__V1__JournalSlot *slot = host_slot(h, release, spec, err);
+	Sluice__V1__JournalSlot *slot = host_slot(h, release, spec, err);
 	const struct deploy_config *c = &h->deploy->config;
-	cleanup(env_release) struct env env = { 0 };
-	cleanup(freep) char *dir = start_dir(h, release);
+	cleanup(strings_release) struct strings env = { 0 };
+	cleanup(freep) char *dir = service_dir(h, release);
 
-	if (!slot)
+	if (!slot || service_slot(h, err) < 0 || host_port(h, slot, spec, err) < 0)
 		return -1;
-	env_fill(&env, h, release, spec, slot->port);
-	if (!h->service && !(h->service = slot_open(c->supervise, h->service_name, err)))
-		return -1;
+	service_env(&env, h, release, spec, slot->port);
 	{
 		struct supervise_spec run = {
 			.fence = h->state->phi,
@@ -167,15 +153,46 @@ int service_start(struct host *h, struct error *err)
 	return 0;
 }
 
+static void ended(struct host *h, bool crashed, const char *how)
+{
+	h->stopped = true;
+	if (!h->running)
+		return; /* only its idle shim left */
+	if (crashed)
+		h->next_start_boot_ms = clock_boot_ms() + RESTART_AFTER_MS;
+	h->crashed = crashed;
+	h->running = h->healthy = false;
+	snprintf(h->ended, sizeof h->ended, "%s", how);
+}
+
+static void exited(struct host *h, const struct slot_event *event)
+{
+	char how[sizeof h->ended];
+
+	if (!h->running)
+		return;
+	spool_record_text(&event->record, how, sizeof how);
+	if (event->unwritten) { /* said again when it is, and only then over */
+		log_error("the disk is full: the service of '%s' ended (%s), but that cannot be "
+			  "kept yet",
+			  h->name, how);
+		return;
+	}
+	ended(h, event->record.reason != SHIM_STOPPED && event->record.reason != SHIM_CANCELLED,
+	      how);
+}
+
 void service_events(struct host *h)
 {
 	struct slot_event event;
 	struct error err = { 0 };
+	int n = 0;
 
-	while (h->service && slot_next(h->service, &event, &err) > 0) {
+	while (h->service && (n = slot_next(h->service, &event, &err)) > 0) {
 		switch (event.kind) {
 		case SLOT_GROWN:
-			ship_log_grown(h->log, event.length);
+			if (h->log)
+				ship_log_grown(h->log, event.length);
 			break;
 		case SLOT_RESTARTED:
 			h->restarts = event.restarts;
@@ -184,24 +201,24 @@ void service_events(struct host *h)
 				 h->ended);
 			break;
 		case SLOT_EXITED:
-			if (!h->running)
-				break;
-			spool_record_text(&event.record, h->ended, sizeof h->ended);
-			h->running = false;
-			h->stopped = true;
-			h->crashed = event.record.reason != SHIM_STOPPED &&
-				     event.record.reason != SHIM_CANCELLED;
-			h->healthy = false;
+			exited(h, &event);
+			break;
+		case SLOT_REFUSED:
+			if (event.run)
+				ended(h, true, event.why.text);
 			break;
 		case SLOT_GONE:
-			h->crashed = h->running;
-			h->stopped = true;
-			h->running = h->healthy = false;
-			snprintf(h->ended, sizeof h->ended, "its supervisor is gone");
+			h->gone |= h->running;
+			ended(h, true, "its supervisor is gone");
 			break;
 		default:
 			break;
 		}
+	}
+	if (n < 0) { /* what runs there is ended when the slot is opened again */
+		log_error("service of '%s': %s", h->name, err.text);
+		set_slot(h, NULL);
+		ended(h, true, err.text);
 	}
 }
 
@@ -211,11 +228,11 @@ int service_stop(struct host *h, int64_t grace_ms, struct error *err)
 	int64_t until = clock_boot_ms() + grace + DEFAULT_GRACE_MS;
 
 	if (!h->service || !h->running)
-		return 0;
+		return service_settle(h, err);
 	h->stopped = false;
 	if (slot_signal(h->service, h->service_fence, SHIM_STOPPED, grace, err) < 0)
 		return error_wrap(err, "stopping the service of '%s'", h->name);
-	while (!h->stopped) {
+	while (!h->stopped && h->service) {
 		struct pollfd p = { .fd = slot_fd(h->service), .events = POLLIN };
 		int64_t left = until - clock_boot_ms();
 
@@ -225,202 +242,39 @@ int service_stop(struct host *h, int64_t grace_ms, struct error *err)
 		poll(&p, 1, (int)left);
 		service_events(h);
 	}
-	h->running = false;
+	h->running = h->crashed = false;
+	return h->service ? service_settle(h, err) : service_slot(h, err);
+}
+
+/* The file is written by `sluice-agent services stop` and completed by us: "down" is there when the
+ * service is not. */
+void service_by_hand(struct host *h)
+{
+	const Sluice__V1__DeploySpec *spec = h->state->live_deploy;
+	struct error err = { 0 };
+	bool now = file_exists(h->by_hand_path);
+
+	if (now != h->by_hand)
+		log_info("service of '%s': %s by hand", h->name, now ? "stopped" : "started");
+	h->by_hand = now;
+	h->next_check_boot_ms = h->next_start_boot_ms = 0;
+	if (now && (service_stop(h, spec ? spec->grace_ms : 0, &err) < 0 ||
+		    host_by_hand(h, true, &err) < 0))
+		log_warn("environment '%s': %s", h->name, err.text);
+}
+
+int host_by_hand(struct host *h, bool stopped, struct error *err)
+{
+	if (stopped)
+		return file_write_atomic(h->by_hand_path, "down\n", 5, 0644, err);
+	h->by_hand = false;
+	if (unlink(h->by_hand_path) < 0 && errno != ENOENT)
+		return error_errno(err, "removing '%s'", h->by_hand_path);
 	return 0;
 }
 
 void service_release(struct host *h)
 {
 	ship_log_close(steal(h->log));
-	slot_close(steal(h->service));
-}
-
-/* ---- hooks ---- */
-
-/* The last lines of what it said, in one line, for the report. */
-static void quote_tail(struct host *h, const char *name, const struct shim_record *record,
-		       struct error *err)
-{
-	const char *dir = supervise_spool_dir(h->deploy->config.supervise);
-	char text[TAIL + 1];
-	struct error ignored = { 0 };
-	struct spool *spool = spool_open(dir, name, &ignored);
-	uint64_t from = record->length > TAIL ? record->length - TAIL : 0;
-	ssize_t n = 0;
-
-	if (spool) {
-		spool_set_length(spool, record->length);
-		n = spool_read(spool, SPOOL_OUTPUT, from, text, TAIL, &ignored);
-	}
-	spool_close(spool);
-	if (n <= 0)
-		return;
-	while (n > 0 && (unsigned char)text[n - 1] <= ' ')
-		n--;
-	text[n] = '\0';
-	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ')
-			*c = ' ';
-	error_hint(err, "it said: %.200s", n > 200 ? text + n - 200 : text);
-}
-
-static int hook_result(struct host *h, const char *what, const char *name,
-		       const struct shim_record *record, struct error *err)
-{
-	char text[256];
-
-	if (record->reason == SHIM_EXITED && record->exit_code == 0)
-		return 0;
-	spool_record_text(record, text, sizeof text);
-	error_set(err, ERR_ABORTED, "%s: %s", what, text);
-	quote_tail(h, name, record, err);
-	return -1;
-}
-
-/* Follows the hook; a newer order ends it. */
-static int hook_wait(struct host *h, struct slot *slot, struct shim_record *ret, struct error *err)
-{
-	struct slot_event event;
-	bool told = false;
-
-	for (;;) {
-		struct pollfd p[2] = { { .fd = slot_fd(slot), .events = POLLIN },
-				       { .fd = told ? -1 : h->wake, .events = POLLIN } };
-		int n = slot_next(slot, &event, err);
-
-		if (n < 0)
-			return -1;
-		if (n > 0 && event.kind == SLOT_EXITED) {
-			*ret = event.record;
-			return 0;
-		}
-		if (n > 0 && event.kind == SLOT_GONE)
-			return error_set(err, ERR_ABORTED, "its supervisor died");
-		if (n > 0)
-			continue;
-		if (!told && host_interrupted(h)) {
-			told = true;
-			if (slot_signal(slot, h->state->phi, SHIM_CANCELLED, DEFAULT_GRACE_MS,
-					err) < 0)
-				return -1;
-			continue;
-		}
-		poll(p, 2, -1);
-	}
-}
-
-int service_hook(struct host *h, const char *what, const char *command,
-		 const Sluice__V1__Release *release, const Sluice__V1__DeploySpec *spec,
-		 struct error *err)
-{
-	const struct deploy_config *c = &h->deploy->config;
-	const Sluice__V1__JournalSlot *place = host_slot(h, release, spec, err);
-	cleanup(freep) char *name = xprintf("hook-%s", h->name);
-	cleanup(slot_closep) struct slot *slot = NULL;
-	cleanup(env_release) struct env env = { 0 };
-	cleanup(freep) char *dir = start_dir(h, release);
-	struct shim_record record;
-	int r;
-
-	if (!place || supervise_release(c->supervise, name, err) < 0)
-		return -1;
-	slot = slot_open(c->supervise, name, err);
-	if (!slot)
-		return -1;
-	env_fill(&env, h, release, spec, place->port);
-	{
-		struct supervise_spec run = {
-			.fence = h->state->phi,
-			.name = name,
-			.command = command,
-			.env = (const char *const *)env.at,
-			.dir = dir,
-			.uid = c->uid,
-			.gid = c->gid,
-			.no_new_privs = true,
-			.timeout_ms = spec->timeout_ms ? spec->timeout_ms : HOOK_TIMEOUT_MS,
-			.grace_ms = DEFAULT_GRACE_MS,
-		};
-
-		if (slot_run(slot, &run, err) < 0 || hook_wait(h, slot, &record, err) < 0)
-			return error_wrap(err, "%s", what);
-	}
-	r = hook_result(h, what, name, &record, err);
-	supervise_release(c->supervise, name, NULL);
-	return r;
-}
-
-/* ---- health ---- */
-
-static int64_t or_default(int64_t value, int64_t otherwise)
-{
-	return value > 0 ? value : otherwise;
-}
-
-int service_probe(struct host *h, struct error *err)
-{
-	const Sluice__V1__DeploySpec *spec = h->state->live_deploy;
-	const Sluice__V1__CheckSpec *check = spec->check;
-	const Sluice__V1__JournalSlot *slot;
-
-	if (*spec->service && h->crashed)
-		return error_set(err, ERR_ABORTED, "the service ended: %s", h->ended);
-	if (check && *check->http) {
-		slot = host_slot(h, h->state->live_release, spec, err);
-		return slot ? check_http("127.0.0.1", slot->port, check->http,
-					 or_default(check->timeout_ms, 5000), err)
-			    : -1;
-	}
-	if (check && *check->run)
-		return service_hook(h, "check", check->run, h->state->live_release, spec, err);
-	if (*spec->service && !h->running)
-		return error_set(err, ERR_UNAVAILABLE, "the service does not run");
-	return 0;
-}
-
-/* A restart in between, or one failed probe, and the time of health begins anew. */
-int service_check(struct host *h, struct error *err)
-{
-	const Sluice__V1__CheckSpec *check = h->state->live_deploy->check;
-	int64_t every = check ? or_default(check->every_ms, 1000) : 1000;
-	int64_t healthy_for = check ? or_default(check->healthy_for_ms, 10000)
-			      : *h->state->live_deploy->service ? 10000
-								: 0;
-	int64_t begin = clock_boot_ms(), since = -1;
-	int64_t deadline = begin + (check ? or_default(check->deadline_ms, 300000) : 300000);
-	uint32_t restarts = h->restarts;
-	char last[sizeof((struct error *)0)->text] = "";
-
-	for (;;) {
-		struct error why = { 0 };
-		int64_t now;
-		int r = service_probe(h, &why);
-
-		now = clock_boot_ms();
-		if (r < 0 && why.code == ERR_ABORTED && h->crashed) {
-			*err = why;
-			return -1;
-		}
-		if (r < 0 || restarts != h->restarts) {
-			since = -1;
-			restarts = h->restarts;
-			snprintf(last, sizeof last, "%s", r < 0 ? why.text : h->ended);
-		} else if (since < 0) {
-			since = now;
-		}
-		if (since >= 0 && now - since >= healthy_for)
-			return 0;
-		if (now >= deadline)
-			return error_set(err, ERR_TIMEOUT,
-					 "not healthy for %" PRId64 " ms within %" PRId64 " ms: %s",
-					 healthy_for, deadline - begin,
-					 *last ? last : "not long enough");
-		/* soon at first: most services need less than a second */
-		if (host_wait(
-			    h,
-			    MIN(now - begin < 3000 ? 100 : every,
-				since >= 0 ? MAX(healthy_for - (now - since), (int64_t)1) : every),
-			    err) < 0)
-			return -1;
-	}
+	set_slot(h, NULL);
 }

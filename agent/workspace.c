@@ -95,9 +95,17 @@ int workspace_place(struct blob_store *cache, const char *digest, bool is_file, 
 	return file_remove_tree(aside, err);
 }
 
+/* "seed=1,lr=0.1": any one entry of a directory. */
+static bool is_entry(const char *key)
+{
+	return *key && *key != '.' && !strchr(key, '/') && strlen(key) < 256;
+}
+
 static int place_input(const struct workspace_from *from, const Sluice__V1__Assignment *a,
 		       const Sluice__V1__ResolvedInput *input, const char *path, struct error *err)
 {
+	if (!name_valid(input->name))
+		return error_set(err, ERR_INVALID, "'%.100s' is no name for an input", input->name);
 	if (input->fan_in && mkdir(path, 0755) < 0)
 		return error_errno(err, "creating '%s'", path);
 	for (size_t i = 0; i < input->n_artifacts; i++) {
@@ -105,6 +113,10 @@ static int place_input(const struct workspace_from *from, const Sluice__V1__Assi
 		cleanup(freep) char *at =
 			input->fan_in ? path_join(path, artifact->key) : xstrdup(path);
 
+		if (input->fan_in && !is_entry(artifact->key))
+			return error_set(err, ERR_INVALID,
+					 "input '%s': '%.100s' is no name for a file", input->name,
+					 artifact->key);
 		if (fetch(from, a, artifact->digest, err) < 0 ||
 		    workspace_place(from->cache, artifact->digest, artifact->is_file, at, err) < 0)
 			return error_wrap(err, "input '%s'", input->name);
@@ -139,6 +151,9 @@ static int place_all(const struct workspace_from *from, const Sluice__V1__Assign
 		const Sluice__V1__ReleasePart *part = a->release->parts[i];
 		cleanup(freep) char *path = path_join(release, part->slot);
 
+		if (!name_valid(part->slot))
+			return error_set(err, ERR_INVALID, "'%.100s' is no name for a part",
+					 part->slot);
 		if (fetch(from, a, part->digest, err) < 0 ||
 		    workspace_place(from->cache, part->digest, part->is_file, path, err) < 0)
 			return error_wrap(err, "release part '%s'", part->slot);
@@ -243,13 +258,12 @@ static int own(const char *path, const struct stat *st, int type, struct FTW *at
 	return lchown(path, owner_uid, owner_gid);
 }
 
-/* The job's user owns its workspace. */
-static int hand_over(const struct workspace_from *from, const char *root, struct error *err)
+int workspace_give(const char *root, uid_t uid, gid_t gid, struct error *err)
 {
-	if (!from->uid)
+	if (!uid)
 		return 0;
-	owner_uid = from->uid;
-	owner_gid = from->gid;
+	owner_uid = uid;
+	owner_gid = gid;
 	if (nftw(root, own, 16, FTW_PHYS) != 0)
 		return error_errno(err, "giving '%s' to the job's user", root);
 	return 0;
@@ -270,7 +284,7 @@ static int make(const struct workspace_from *from, const Sluice__V1__Assignment 
 	}
 	if (place_all(from, a, ws, err) < 0)
 		return -1;
-	return hand_over(from, ws->root, err);
+	return workspace_give(ws->root, from->uid, from->gid, err);
 }
 
 struct workspace *workspace_new(const struct workspace_from *from, const Sluice__V1__Assignment *a,

@@ -44,6 +44,8 @@ void workspace_free(struct workspace *ws); /* leaves the directory */
 DEFINE_CLEANUP(struct workspace *, workspace_free)
 int workspace_remove(const char *work_dir, uint64_t fence, struct error *err);
 
+/* A tree becomes a user's; uid 0: stays whose it is. Links are given, not followed. */
+int workspace_give(const char *root, uid_t uid, gid_t gid, struct error *err);
 /* An artifact in the cache, unpacked so that `path` is the file or directory that was packed. */
 int workspace_place(struct blob_store *cache, const char *digest, bool is_file, const char *path,
 		    struct error *err);
