@@ -208,7 +208,7 @@ const struct error_entry error_catalogue[] = {
 	  "The archive holds something that is not unpacked: a path that leaves its directory, a "
 	  "device, a link to the outside, or more than was declared.",
 	  "" },
-	{ "E0509", ERR_CONFLICT, "stale fence",
+	{ "E0509", ERR_DENIED, "stale fence",
 	  "A message of an attempt or a promotion that was superseded. Only the holder of the "
 	  "newest fence may act.",
 	  "" },

@@ -24,7 +24,7 @@ static int may_read(struct rpc_call *call, const Sluice__V1__DownloadRequest *re
 
 	if (!who->is_agent)
 		return 0;
-	return engine_read(api_of(call)->engine, agents_access, &ask, &grant, err);
+	return agent_may(api_of(call), &ask, &grant, err);
 }
 
 static int send_manifest(struct rpc_call *call, const struct buf *packed, struct error *err)

@@ -6,6 +6,7 @@
  */
 #include "controller/api/private.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "controller/model/agents.h"
@@ -77,6 +78,37 @@ static int admit_agent(struct api *api, const struct rpc_caller *caller, unsigne
 	i->actor.kind = SLUICE__V1__ACTOR__KIND__AGENT;
 	i->actor.id = i->agent;
 	return 0;
+}
+
+struct denial {
+	struct agent_denial request;
+	char agent[ID_SIZE];
+	struct error why;
+};
+
+static void denial_done(void *arg, int result, const struct error *err)
+{
+	free(arg);
+}
+
+int agent_may(struct api *api, const struct agent_access *wish, struct agent_grant *ret,
+	      struct error *err)
+{
+	struct denial *d;
+	struct error why = { 0 };
+
+	if (engine_read(api->engine, agents_access, wish, ret, &why) == 0)
+		return 0;
+	if (err)
+		*err = why;
+	if (why.code != ERR_DENIED)
+		return -1;
+	d = xcalloc(1, sizeof *d);
+	snprintf(d->agent, sizeof d->agent, "%s", wish->agent);
+	d->why = why;
+	d->request = (struct agent_denial){ .agent = d->agent, .why = d->why.text };
+	engine_tell(api->engine, agents_denied, &d->request, denial_done, d);
+	return -1;
 }
 
 /* ---- users ---- */

@@ -3,6 +3,7 @@
  * a sync has covered it; while one sync runs the next frames gather, so a busy stream pays few.
  * Reading: bytes from an offset, to the end of the attempt when following.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,34 +55,6 @@ static struct log_key key_of(const struct appending *s, const struct grant *g, u
 				 .agent = g->fence ? NULL : s->agent };
 }
 
-/* NULL with ERR_DENIED: not this agent's, or no longer. */
-static const struct grant *granted(struct appending *s, const Sluice__V1__AppendRequest *m,
-				   struct error *err)
-{
-	struct agent_access ask = { .agent = s->agent,
-				    .wish = AGENT_MAY_LOG,
-				    .fence = m->fence,
-				    .environment = m->environment };
-	struct agent_grant answer;
-	struct grant *g;
-
-	for (size_t i = 0; i < s->n_known; i++)
-		if (s->known[i].fence == m->fence &&
-		    (m->fence || strcmp(s->known[i].environment, m->environment) == 0))
-			return &s->known[i];
-	if (strlen(m->environment) >= sizeof g->environment)
-		return error_set(err, ERR_DENIED, "no such environment"), NULL;
-	if (engine_read(s->api->engine, agents_access, &ask, &answer, err) < 0)
-		return NULL;
-	if (s->n_known == KNOWN) /* the oldest half goes; whoever still writes asks again */
-		s->n_known = 0;
-	g = &s->known[s->n_known++];
-	g->fence = m->fence;
-	snprintf(g->environment, sizeof g->environment, "%s", m->environment);
-	memcpy(g->run_id, answer.run_id, sizeof g->run_id);
-	return g;
-}
-
 static int reply(struct appending *s, const Sluice__V1__AppendRequest *m, uint64_t end,
 		 bool refused, struct error *err)
 {
@@ -116,6 +89,51 @@ static int settle(struct appending *s, struct error *err)
 	return 0;
 }
 
+/* What was granted while the attempt ran may be refused since it ended: asked again. */
+static bool still_open(const struct appending *s, const struct grant *g, uint32_t stream)
+{
+	struct log_key key = key_of(s, g, stream);
+
+	return logbook_is_open(s->api->logbook, &key);
+}
+
+/* NULL with ERR_DENIED: not this agent's, or no longer. */
+static const struct grant *granted(struct appending *s, const Sluice__V1__AppendRequest *m,
+				   struct error *err)
+{
+	struct agent_access ask = { .agent = s->agent,
+				    .wish = AGENT_MAY_LOG,
+				    .fence = m->fence,
+				    .environment = m->environment };
+	struct agent_grant answer;
+	struct grant *g, *known = NULL;
+
+	for (size_t i = 0; i < s->n_known; i++)
+		if (s->known[i].fence == m->fence &&
+		    (m->fence || strcmp(s->known[i].environment, m->environment) == 0)) {
+			if (still_open(s, &s->known[i], m->stream))
+				return &s->known[i];
+			known = &s->known[i];
+			break;
+		}
+	if (strlen(m->environment) >= sizeof g->environment)
+		return error_set(err, ERR_DENIED, "no such environment"), NULL;
+	if (agent_may(s->api, &ask, &answer, err) < 0)
+		return NULL;
+	if (known)
+		return known;
+	if (s->n_known == KNOWN) { /* whoever still writes asks again */
+		if (settle(s, err) < 0)
+			return NULL;
+		s->n_known = 0;
+	}
+	g = &s->known[s->n_known++];
+	g->fence = m->fence;
+	snprintf(g->environment, sizeof g->environment, "%s", m->environment);
+	memcpy(g->run_id, answer.run_id, sizeof g->run_id);
+	return g;
+}
+
 static void touch(struct appending *s, const struct grant *g, uint32_t stream)
 {
 	for (size_t i = 0; i < s->n_touched; i++)
@@ -148,17 +166,28 @@ static int fill_gap(struct appending *s, const struct log_key *key, uint64_t fro
 	return 0;
 }
 
+static int close_gap(struct appending *s, const Sluice__V1__AppendRequest *m,
+		     const struct log_key *key, struct error *err)
+{
+	uint64_t end;
+
+	if (!m->oldest || m->fence || m->offset <= logbook_end(s->api->logbook, key))
+		return 0;
+	if (m->offset >= LOG_LIMIT)
+		return error_id(err, "E0503", "the log would grow beyond its limit");
+	if (logbook_sync(s->api->logbook, key, &end, err) < 0)
+		return -1;
+	return m->offset > end ? fill_gap(s, key, end, m->offset, err) : 0;
+}
+
 static int append(struct appending *s, const Sluice__V1__AppendRequest *m, const struct grant *g,
 		  struct error *err)
 {
 	struct log_key key = key_of(s, g, m->stream);
-	uint64_t end;
+	uint64_t end = 0;
 
-	if (m->oldest && !m->fence && m->offset > (end = logbook_end(s->api->logbook, &key)) &&
-	    (logbook_sync(s->api->logbook, &key, &end, err) < 0 ||
-	     (m->offset > end && fill_gap(s, &key, end, m->offset, err) < 0)))
-		return -1;
-	if (logbook_append(s->api->logbook, &key, m->offset, m->data.data, m->data.len, &end,
+	if (close_gap(s, m, &key, err) == 0 &&
+	    logbook_append(s->api->logbook, &key, m->offset, m->data.data, m->data.len, &end,
 			   err) == 0) {
 		touch(s, g, m->stream);
 		s->gathered += m->data.len;
@@ -280,6 +309,32 @@ static int send_log(struct reading *r, bool follow, struct error *err)
 	return error_set(err, ERR_CANCELLED, "the reader left");
 }
 
+/* Where the log ends, if its attempt has ended. Looked up while the reader is open: an end that
+ * comes after this look finds the reader, and wakes it. */
+static int note_end(struct reading *r, const struct log_key *key, struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *store =
+		store_reader_take(r->api->store, err);
+	const Sluice__V1__Attempt *a;
+	ProtobufCMessage *m;
+	uint64_t end;
+	char id[24];
+	int found;
+
+	snprintf(id, sizeof id, "%" PRIu64, key->fence);
+	found = store ? reader_get(store, ROW_ATTEMPT, id, rpc_arena(r->call), &m, err) : -1;
+	a = found > 0 ? (Sluice__V1__Attempt *)m : NULL;
+	if (!a || !is_terminal(a))
+		return found < 0 ? -1 : 0;
+	end = key->stream < a->n_log_end ? a->log_end[key->stream] : 0;
+	logbook_finish(r->api->logbook, key, end);
+	if (logbook_end(r->api->logbook, key) >= end)
+		return 0;
+	error_id(err, "E0204", "the log of attempt %u of '%s' is not kept any more", a->number,
+		 a->job_name);
+	return error_hint(err, "the controller's `log_retention` says for how long logs are kept");
+}
+
 static int read_key(struct reading *r, const struct log_key *key,
 		    const Sluice__V1__ReadLogRequest *request, struct error *err)
 {
@@ -288,6 +343,10 @@ static int read_key(struct reading *r, const struct log_key *key,
 	r->reader = log_reader_open(r->api->logbook, key, err);
 	if (!r->reader)
 		return -1;
+	if (*key->run && note_end(r, key, err) < 0) {
+		log_reader_close(r->reader);
+		return -1;
+	}
 	if (request->follow)
 		log_reader_live(r->reader);
 	rpc_on_cancel(r->call, wake_reader, r->reader);
@@ -349,11 +408,6 @@ static int read_attempt(struct reading *r, const Sluice__V1__ReadLogRequest *req
 	key = (struct log_key){ .run = attempt->run_id,
 				.fence = attempt->fence,
 				.stream = request->stream };
-	if (is_terminal(attempt)) /* the logbook need not remember, the row does */
-		logbook_finish(r->api->logbook, &key,
-			       request->stream < attempt->n_log_end
-				       ? attempt->log_end[request->stream]
-				       : 0);
 	return read_key(r, &key, request, err);
 }
 

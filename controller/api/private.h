@@ -22,6 +22,11 @@ struct identity {
 };
 
 rpc_guard guard;
+/* agents_access, and a word to the audit log when it is denied. */
+struct agent_access;
+struct agent_grant;
+int agent_may(struct api *api, const struct agent_access *wish, struct agent_grant *ret,
+	      struct error *err);
 static inline const struct identity *identity_of(const struct rpc_call *call)
 {
 	return rpc_identity(call);

@@ -13,6 +13,8 @@
 #include "base/thread.h"
 #include "controller/model/attempts.h"
 
+enum { MESSAGE_MAX = 256 << 10 };
+
 struct session {
 	uint64_t handle;
 	struct rpc_call *call; /* a reference */
@@ -85,8 +87,12 @@ static void add_log_ends(struct api *api, struct told *t)
 int session_received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, struct error *err)
 {
 	struct session *s = rpc_session_get(call);
-	struct told *t = xcalloc(1, sizeof *t);
+	struct told *t;
 
+	if (sluice__v1__agent_message__get_packed_size(m) > MESSAGE_MAX)
+		return error_set(err, ERR_EXHAUSTED, "a message of a session has at most %d bytes",
+				 MESSAGE_MAX);
+	t = xcalloc(1, sizeof *t);
 	memcpy(t->agent, s->agent, sizeof t->agent);
 	t->message = message_copy(m);
 	t->request.agent = t->agent;

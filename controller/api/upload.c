@@ -61,10 +61,12 @@ static int begin(struct uploading *u, const Sluice__V1__UploadStart *start, stru
 	if (who->is_agent) {
 		struct agent_access ask = { .agent = who->agent,
 					    .wish = AGENT_MAY_UPLOAD,
-					    .fence = start->fence };
+					    .fence = start->fence,
+					    .environment = "",
+					    .digest = "" };
 		struct agent_grant grant;
 
-		if (engine_read(u->api->engine, agents_access, &ask, &grant, err) < 0)
+		if (agent_may(u->api, &ask, &grant, err) < 0)
 			return -1;
 	} else if (start->fence) {
 		return error_set(err, ERR_INVALID, "only agents upload for an attempt");

@@ -229,6 +229,18 @@ void logbook_finish(struct logbook *b, const struct log_key *key, uint64_t end)
 	lock_drop(&b->lock);
 }
 
+bool logbook_is_open(struct logbook *b, const struct log_key *key)
+{
+	char name[LOG_NAME_SIZE];
+	struct log *log;
+	LOCKED(&b->lock);
+
+	if (log_name(key, name, NULL) < 0)
+		return false;
+	log = log_find_locked(b, name);
+	return log && log->known && log->finished == LOG_OPEN;
+}
+
 /* ---- recovery ---- */
 
 /* A log as the journals know it. NULL: its file was read-only or removed since. */

@@ -52,9 +52,13 @@ int logbook_sync(struct logbook *b, const struct log_key *key, uint64_t *ret_dur
 /* The durable end, from memory where the log is open; 0 when there is no such log. Never waits for
  * a disk sync. */
 uint64_t logbook_end(struct logbook *b, const struct log_key *key);
-/* The attempt is over: no more will come once its durable end reaches `end`; readers finish there.
- * Also for a reader of a log that ended before the logbook was opened, or never had a byte. */
+/* The attempt is over: no more will come once its durable end reaches `end`; readers finish there,
+ * or behind what was written beyond it (0 for one that was lost: nobody knows its end). What is
+ * appended later opens the log again. Remembered only for a log that is in memory: whoever reads
+ * one opens the reader first, then says so. */
 void logbook_finish(struct logbook *b, const struct log_key *key, uint64_t end);
+/* It is in memory, and nobody said that it is over. */
+bool logbook_is_open(struct logbook *b, const struct log_key *key);
 
 /* Woken by growth, the end, or log_reader_wake() (any thread, sticky). The log need not be there
  * yet. */

@@ -14,6 +14,8 @@
 #include "controller/model/inputs.h"
 #include "controller/model/private.h"
 
+enum { DENIED_EVERY_MS = 60 * 1000 };
+
 #define STATE(name) SLUICE__V1__ATTEMPT_STATE__ATTEMPT_##name
 
 static int denied(struct error *err, const struct agent *agent, uint64_t fence)
@@ -135,5 +137,27 @@ int agents_access(struct world *w, struct now now, const void *req, void *reply,
 	if (!runs_here(a, agent))
 		return denied(err, agent, q->fence);
 	grant_run(ret, a->row->run_id);
+	return 0;
+}
+
+/* Counted always, told at most once a minute: an agent must not be able to fill the audit log. */
+int agents_denied(struct world *w, struct now now, const void *req, void *reply, struct error *err)
+{
+	const struct agent_denial *d = req;
+	struct agent *agent = world_agent_by_id(w, d->agent);
+	Sluice__V1__Actor actor;
+
+	world_at(w, now);
+	if (!agent)
+		return 0;
+	agent->denied++;
+	if (agent->denied_ms && now.wall_ms - agent->denied_ms < DENIED_EVERY_MS)
+		return 0;
+	agent->denied_ms = now.wall_ms;
+	actor = agent_actor(agent);
+	event_of_agent(world_event(w, SLUICE__V1__EVENT_KIND__EVENT_ACCESS_DENIED, &actor,
+				   "%s was refused, %" PRIu64 " times by now: %s", agent->row->name,
+				   agent->denied, d->why),
+		       agent);
 	return 0;
 }

@@ -121,6 +121,13 @@ struct agent_grant {
 };
 decide_fn agents_access; /* reply: struct agent_grant * */
 
+/* It was refused: an audit event, at most one a minute for each agent, with the count. */
+struct agent_denial {
+	const char *agent;
+	const char *why;
+};
+decide_fn agents_denied; /* reply: unused */
+
 /* ---- for the rest of the model ---- */
 
 /* It was revoked: what was made for it before lets it in no more. */

@@ -119,6 +119,8 @@ struct agent {
 	struct list changed;	  /* in world.changed while place() must look at it again */
 	Sluice__V1__Offer *offer; /* being filled by place() */
 	size_t offer_size;	  /* bytes */
+	int64_t denied_ms;	  /* wall: when the audit log last heard that it was refused */
+	uint64_t denied;	  /* how often it was since the controller started */
 };
 
 struct release {

@@ -299,23 +299,23 @@ Test(agents, an_agent_touches_only_what_is_leased_to_it)
 	add_input(add_job_to(p, "train", "data"), "set", "data", "set");
 	lab_submit(l, p);
 	first = agent_offered(a);
-	cr_expect_eq(access_code(a, AGENT_MAY_LOG, first, ""), ERR_CONFLICT, "only offered");
+	cr_expect_eq(access_code(a, AGENT_MAY_LOG, first, ""), ERR_DENIED, "only offered");
 	agent_accept(a, first);
 	cr_expect_eq(access_code(a, AGENT_MAY_LOG, first, ""), ERR_NONE);
 	cr_expect_eq(access_code(a, AGENT_MAY_UPLOAD, first, ""), ERR_NONE);
-	cr_expect_eq(access_code(b, AGENT_MAY_LOG, first, ""), ERR_CONFLICT);
-	cr_expect_eq(access_code(b, AGENT_MAY_UPLOAD, first, ""), ERR_CONFLICT);
+	cr_expect_eq(access_code(b, AGENT_MAY_LOG, first, ""), ERR_DENIED);
+	cr_expect_eq(access_code(b, AGENT_MAY_UPLOAD, first, ""), ERR_DENIED);
 	cr_assert(agent_was_accepted(a, first));
 	agent_succeed(a, first);
-	cr_expect_eq(access_code(a, AGENT_MAY_UPLOAD, first, ""), ERR_CONFLICT, "it is over");
-	cr_expect_eq(access_code(a, AGENT_MAY_LOG, first, ""), ERR_CONFLICT);
+	cr_expect_eq(access_code(a, AGENT_MAY_UPLOAD, first, ""), ERR_DENIED, "it is over");
+	cr_expect_eq(access_code(a, AGENT_MAY_LOG, first, ""), ERR_DENIED);
 	second = agent_start(a);
 	digest_text("data/set/1", input);
 	digest_text("something else", other);
 	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, second, input), ERR_NONE);
 	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, second, other), ERR_DENIED);
-	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, first, input), ERR_CONFLICT);
-	cr_expect_eq(access_code(b, AGENT_MAY_DOWNLOAD, second, input), ERR_CONFLICT);
+	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, first, input), ERR_DENIED);
+	cr_expect_eq(access_code(b, AGENT_MAY_DOWNLOAD, second, input), ERR_DENIED);
 	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, 0, input), ERR_DENIED, "of no environment");
 }
 
@@ -331,12 +331,12 @@ Test(agents, the_log_of_a_lost_attempt_is_taken_for_seven_days)
 	agent_drop(a);
 	agent_connect(a); /* holds it no more: LOST */
 	cr_expect_eq(access_code(a, AGENT_MAY_LOG, fence, ""), ERR_NONE);
-	cr_expect_eq(access_code(a, AGENT_MAY_UPLOAD, fence, ""), ERR_CONFLICT);
-	cr_expect_eq(access_code(b, AGENT_MAY_LOG, fence, ""), ERR_CONFLICT);
+	cr_expect_eq(access_code(a, AGENT_MAY_UPLOAD, fence, ""), ERR_DENIED);
+	cr_expect_eq(access_code(b, AGENT_MAY_LOG, fence, ""), ERR_DENIED);
 	l->now.wall_ms += LOST_LOG_MS;
 	cr_expect_eq(access_code(a, AGENT_MAY_LOG, fence, ""), ERR_NONE);
 	l->now.wall_ms += 1;
-	cr_expect_eq(access_code(a, AGENT_MAY_LOG, fence, ""), ERR_CONFLICT);
+	cr_expect_eq(access_code(a, AGENT_MAY_LOG, fence, ""), ERR_DENIED);
 }
 
 Test(agents, they_are_listed_by_name_a_page_at_a_time)
