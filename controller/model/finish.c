@@ -125,6 +125,14 @@ static void clear_results(Sluice__V1__Job *row)
 	message_set_string(&row->report, "");
 }
 
+static bool has_output(const Sluice__V1__Job *row, const char *name)
+{
+	for (size_t i = 0; i < row->n_outputs; i++)
+		if (strcmp(row->outputs[i]->name, name) == 0)
+			return true;
+	return false;
+}
+
 static void take_outputs(struct world *w, const struct attempt *a, Sluice__V1__Job *row,
 			 const Sluice__V1__FinishedAttempt *f)
 {
@@ -133,8 +141,9 @@ static void take_outputs(struct world *w, const struct attempt *a, Sluice__V1__J
 		cleanup(message_freep) Sluice__V1__Artifact *artifact = NULL;
 		Sluice__V1__ProducedOutput *out;
 
-		if (!spec || artifact_of_fence(w, a, f->outputs[i]->name, f->outputs[i]->digest,
-					       &artifact, NULL) <= 0)
+		if (!spec || has_output(row, spec->name) ||
+		    artifact_of_fence(w, a, f->outputs[i]->name, f->outputs[i]->digest, &artifact,
+				      NULL) <= 0)
 			continue;
 		out = message_new(&sluice__v1__produced_output__descriptor);
 		message_set_string(&out->name, spec->name);
@@ -157,14 +166,9 @@ static void take_metrics(Sluice__V1__Job *row, const Sluice__V1__FinishedAttempt
 
 static const char *missing_output(const Sluice__V1__Job *row)
 {
-	for (size_t i = 0; i < row->spec->n_outputs; i++) {
-		bool there = false;
-
-		for (size_t n = 0; n < row->n_outputs; n++)
-			there |= strcmp(row->outputs[n]->name, row->spec->outputs[i]->name) == 0;
-		if (!there)
+	for (size_t i = 0; i < row->spec->n_outputs; i++)
+		if (!has_output(row, row->spec->outputs[i]->name))
 			return row->spec->outputs[i]->name;
-	}
 	return NULL;
 }
 
