@@ -118,6 +118,10 @@ class Cluster:
             shutil.rmtree(self.root, ignore_errors=True)
         return False
 
+    def dead(self):
+        """The controller ended by itself: nothing can be learned from further tests."""
+        return bool(self.controller and self.controller.process.poll() not in (None, 0, -9, -15))
+
     def show_logs(self, lines=25):
         for log in [self.log] + [a.log for a in self.agents_by_name.values()]:
             if os.path.exists(log):

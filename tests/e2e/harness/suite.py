@@ -39,6 +39,9 @@ def run(*arguments):
             for argument in arguments:
                 if hasattr(argument, "show_logs"):
                     argument.show_logs()
+            if any(argument.dead() for argument in arguments if hasattr(argument, "dead")):
+                print("a program under test has died: the rest is not run", flush=True)
+                break
         else:
             passed += 1
             print(f"ok   {name} ({time.monotonic() - begun:.1f} s)", flush=True)
