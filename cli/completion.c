@@ -1,0 +1,141 @@
+/*
+ * Completion: words and flags from the table, nothing is asked of a controller. bash's script
+ * serves zsh, too, by its bashcompinit.
+ */
+#include "cli/help.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* The first words, each once. */
+static void first_words(const struct family *families, struct buf *out)
+{
+	char last[32] = "";
+
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++) {
+			char name[32];
+
+			snprintf(name, sizeof name, "%.*s", (int)strcspn(v->name, " "), v->name);
+			if (!v->run || strcmp(name, last) == 0)
+				continue;
+			snprintf(last, sizeof last, "%s", name);
+			buf_printf(out, "%s%s", out->len ? " " : "", name);
+		}
+}
+
+static void flags_of(const struct verb *v, struct buf *out)
+{
+	const struct flag *f;
+
+	for (unsigned i = 0; (f = verb_flag(v, i)); i++)
+		buf_printf(out, "%s--%s", i ? " " : "", f->name);
+}
+
+/* The second words of a group, in the shell's case of its first word. */
+static void bash_group(const struct family *families, const char *group, size_t len,
+		       struct buf *out)
+{
+	buf_printf(out, "\t%.*s) words=\"", (int)len, group);
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++)
+			if (v->run && strncmp(v->name, group, len) == 0 && v->name[len] == ' ')
+				buf_printf(out, "%s ", v->name + len + 1);
+	buf_puts(out, "\" ;;\n");
+}
+
+static void bash(const struct family *families, struct buf *out)
+{
+	cleanup(buf_release) struct buf words = { 0 };
+	const char *group = "";
+	size_t group_len = 0;
+
+	first_words(families, &words);
+	buf_printf(out,
+		   "_sluice() {\n"
+		   "\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" words=\"\"\n"
+		   "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+		   "\t\twords=\"%s\"\n"
+		   "\telif [[ \"$word\" == -* ]]; then\n"
+		   "\t\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n",
+		   buf_str(&words));
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++) {
+			if (!v->run)
+				continue;
+			buf_printf(out, "\t\t\"%s%s) words=\"", v->name,
+				   strchr(v->name, ' ') ? "\"" : " \"*");
+			flags_of(v, out);
+			buf_puts(out, "\" ;;\n");
+		}
+	buf_puts(out, "\t\tesac\n\telif [ \"$COMP_CWORD\" -eq 2 ]; then\n"
+		      "\t\tcase \"${COMP_WORDS[1]}\" in\n");
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++) {
+			size_t len = strcspn(v->name, " ");
+
+			if (!v->run || !v->name[len] ||
+			    (len == group_len && strncmp(group, v->name, len) == 0))
+				continue;
+			group = v->name;
+			group_len = len;
+			bash_group(families, group, len, out);
+		}
+	buf_puts(out, "\t\tesac\n\tfi\n"
+		      "\tif [ -n \"$words\" ]; then\n"
+		      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+		      "\telse\n"
+		      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n"
+		      "\tfi\n}\ncomplete -F _sluice sluice\n");
+}
+
+static void fish_verb(const struct verb *v, struct buf *out)
+{
+	const char *space = strchr(v->name, ' ');
+	const struct flag *f;
+	char seen[128];
+
+	if (space) {
+		snprintf(seen, sizeof seen,
+			 "__fish_seen_subcommand_from %.*s; and __fish_seen_subcommand_from %s",
+			 (int)(space - v->name), v->name, space + 1);
+		buf_printf(out,
+			   "complete -c sluice -n '__fish_seen_subcommand_from %.*s' -a '%s' -d "
+			   "'%s'\n",
+			   (int)(space - v->name), v->name, space + 1, v->summary);
+	} else {
+		snprintf(seen, sizeof seen, "__fish_seen_subcommand_from %s", v->name);
+		buf_printf(out, "complete -c sluice -n __fish_use_subcommand -a '%s' -d '%s'\n",
+			   v->name, v->summary);
+	}
+	for (unsigned i = 0; (f = verb_flag(v, i)); i++)
+		buf_printf(out, "complete -c sluice -n '%s' -l %s%s\n", seen, f->name,
+			   f->value ? " -r" : "");
+}
+
+static void fish(const struct family *families, struct buf *out)
+{
+	cleanup(buf_release) struct buf words = { 0 };
+
+	first_words(families, &words);
+	buf_printf(out, "complete -c sluice -n __fish_use_subcommand -a '%s'\n", buf_str(&words));
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++)
+			if (v->run)
+				fish_verb(v, out);
+}
+
+bool help_completion(const struct family *families, const char *shell, struct buf *out)
+{
+	if (strcmp(shell, "zsh") == 0)
+		buf_puts(out, "autoload -U +X bashcompinit && bashcompinit\n");
+	if (strcmp(shell, "bash") == 0 || strcmp(shell, "zsh") == 0)
+		bash(families, out);
+	else if (strcmp(shell, "fish") == 0)
+		fish(families, out);
+	else
+		return false;
+	return true;
+}

@@ -1,0 +1,156 @@
+/*
+ * promote and rollback: ask, show the checks, look on.
+ */
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/env_view.h"
+#include "cli/out.h"
+#include "cli/stubs.h"
+#include "cli/verbs.h"
+#include "cli/watch.h"
+
+static void put_lines(const Sluice__V1__PromoteReply *reply)
+{
+	cleanup(buf_release) struct buf text = { 0 };
+	struct look look = out_look();
+
+	for (size_t i = 0; i < reply->n_lines; i++) {
+		buf_puts(&text, "  ");
+		check_view(reply->lines[i], &look, &text);
+		buf_putc(&text, '\n');
+	}
+	out_buf(&text);
+}
+
+static void put_hold(const Sluice__V1__PromoteReply *reply, const char *environment)
+{
+	if (reply->hold)
+		say("Hold on %s: nothing is promoted there automatically. Lift it: sluice env "
+		    "unhold %s",
+		    environment, environment);
+}
+
+/* A terminal looks on unless told not to; a pipe only when told to. */
+static bool looks_on(const struct cli *cli)
+{
+	return flag_given(&cli->args, "watch") ||
+	       (out_live() && !cli->json && !flag_given(&cli->args, "no-watch"));
+}
+
+static int go_on(struct cli *cli, const Sluice__V1__Promotion *p, struct error *err)
+{
+	if (!p)
+		return STATUS_OK;
+	if (!looks_on(cli)) {
+		if (!cli->json)
+			say("Watch it: sluice env show %s --watch", p->environment);
+		return STATUS_OK;
+	}
+	return watch_environment(cli, p->environment, p->id, err);
+}
+
+/* ---- promote ---- */
+
+static int promote(struct cli *cli, struct error *err)
+{
+	Sluice__V1__PromoteRequest request = SLUICE__V1__PROMOTE_REQUEST__INIT;
+	const struct args *args = &cli->args;
+	const char *environment = flag_text(args, "to");
+	bool plan = flag_given(args, "plan");
+	const Sluice__V1__PromoteReply *reply;
+	struct rpc_channel *ch;
+
+	if (!environment) {
+		error_set(err, ERR_INVALID, "where to? `sluice promote` needs --to ENVIRONMENT");
+		return error_hint(err, "sluice env ls lists them");
+	}
+	request.request_id = cli_request_id(cli);
+	request.release = (char *)word(args, 0);
+	request.environment = (char *)environment;
+	request.dry_run = plan;
+	if (flag_given(args, "expect-live"))
+		request.expect_live = (char *)flag_text(args, "expect-live");
+	if (flag_given(args, "override"))
+		request.override_reason = (char *)flag_text(args, "override");
+	if (flag_given(args, "reason"))
+		request.reason = (char *)flag_text(args, "reason");
+	ch = cli_channel(cli, err);
+	reply = ch ? environments_promote(ch, cli->arena, &request, err) : NULL;
+	if (!reply)
+		return -1;
+	if (cli->json && (plan || !flag_given(args, "watch")))
+		return out_json(&reply->base), STATUS_OK;
+	if (!cli->json) {
+		out_printf("%s -> %s%s\n", request.release, environment,
+			   plan ? "  (a plan: nothing changes)" : "");
+		put_lines(reply);
+		put_hold(reply, environment);
+	}
+	return plan ? STATUS_OK : go_on(cli, reply->promotion, err);
+}
+
+/* ---- rollback ---- */
+
+static int rollback(struct cli *cli, struct error *err)
+{
+	Sluice__V1__RollbackRequest request = SLUICE__V1__ROLLBACK_REQUEST__INIT;
+	const struct args *args = &cli->args;
+	const char *environment = word(args, 0);
+	struct rpc_channel *ch = cli_channel(cli, err);
+	const Sluice__V1__PromoteReply *reply;
+	const Sluice__V1__Promotion *p;
+
+	request.request_id = cli_request_id(cli);
+	request.environment = (char *)environment;
+	if (flag_given(args, "to"))
+		request.to = (char *)flag_text(args, "to");
+	if (flag_given(args, "reason"))
+		request.reason = (char *)flag_text(args, "reason");
+	reply = ch ? environments_rollback(ch, cli->arena, &request, err) : NULL;
+	if (!reply)
+		return -1;
+	p = reply->promotion;
+	if (cli->json && !flag_given(args, "watch"))
+		return out_json(&reply->base), STATUS_OK;
+	if (!cli->json) {
+		char from[RELEASE_LABEL], to[RELEASE_LABEL];
+
+		if (p)
+			out_printf("%s: %s -> %s\n", environment,
+				   release_label(p->from_number, from),
+				   release_label(p->release_number, to));
+		put_lines(reply);
+		put_hold(reply, environment);
+	}
+	return go_on(cli, p, err);
+}
+
+static const struct flag promote_flags[] = {
+	{ 0, "to", "ENVIRONMENT", "where" },
+	{ 0, "plan", NULL, "only say what would be checked and done" },
+	{ 0, "override", "REASON", "go past the environment before (role approver); recorded" },
+	{ 0, "expect-live", "RELEASE", "only if this release is live there when it starts" },
+	{ 0, "reason", "TEXT", "recorded with the promotion" },
+	{ 'w', "watch", NULL, "look on until it has ended (the default on a terminal)" },
+	{ 0, "no-watch", NULL, "do not look on" },
+	{ 0 },
+};
+static const struct flag rollback_flags[] = {
+	{ 0, "to", "RELEASE", "this one instead of the last good one" },
+	{ 0, "reason", "TEXT", "recorded with the rollback and the hold" },
+	{ 'w', "watch", NULL, "look on until it has ended (the default on a terminal)" },
+	{ 0, "no-watch", NULL, "do not look on" },
+	{ 0 },
+};
+
+const struct verb delivery_verbs[] = {
+	{ "promote", "RELEASE", "Make a release live in an environment",
+	  "  sluice promote r57 --to production --plan\n"
+	  "  sluice promote r57 --to production",
+	  promote_flags, 1, 1, true, promote },
+	{ "rollback", "ENVIRONMENT", "Go back to what was good; never waits for anything",
+	  "  sluice rollback production --reason \"chargebacks up\"", rollback_flags, 1, 1, true,
+	  rollback },
+	{ 0 },
+};

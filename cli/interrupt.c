@@ -1,0 +1,95 @@
+/*
+ * The thread that takes signals lives as long as the program; it holds nothing that wants freeing.
+ */
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "cli/cli.h"
+
+static struct {
+	struct lock lock; /* guards all of it */
+	struct signal changed;
+	bool scope, hit;
+	void (*wake)(void *);
+	void *arg;
+	void (*on_exit)(void);
+} state = { .lock = LOCK_INIT };
+
+static void leave(void)
+{
+	if (state.on_exit)
+		state.on_exit();
+	_exit(STATUS_INTERRUPTED);
+}
+
+static void *take_signals(void *arg)
+{
+	sigset_t set;
+	int number;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	while (sigwait(&set, &number) == 0) {
+		LOCKED(&state.lock);
+
+		if (!state.scope || state.hit)
+			leave();
+		state.hit = true;
+		if (state.wake)
+			state.wake(state.arg);
+		signal_all(&state.changed);
+	}
+	return arg;
+}
+
+void interrupt_start(void)
+{
+	thread_block_signals();
+	signal_init(&state.changed);
+	pthread_detach(thread_start("signals", 0, take_signals, NULL));
+}
+
+void interrupt_begin(void (*wake)(void *arg), void *arg)
+{
+	LOCKED(&state.lock);
+	state.scope = true;
+	state.wake = wake;
+	state.arg = arg;
+	if (state.hit && wake) /* it came between two scopes of one piece of work */
+		wake(arg);
+}
+
+void interrupt_end(void)
+{
+	LOCKED(&state.lock);
+	state.scope = false;
+	state.wake = NULL;
+}
+
+bool interrupted(void)
+{
+	LOCKED(&state.lock);
+	return state.hit;
+}
+
+bool interrupt_sleep(int ms)
+{
+	int64_t end = clock_boot_ms() + ms, left;
+
+	LOCKED(&state.lock);
+	while (!state.hit && (left = end - clock_boot_ms()) > 0)
+		signal_wait_ms(&state.changed, &state.lock, left);
+	return state.hit;
+}
+
+void interrupt_on_exit(void (*fn)(void))
+{
+	LOCKED(&state.lock);
+	state.on_exit = fn;
+}

@@ -1,0 +1,454 @@
+/*
+ * A run in lines. Jobs are shown by their base name: `train 2/3` stands for three instances of
+ * which two are done, and only those that are not are named. What waits for other jobs shares one
+ * line.
+ */
+#include "cli/run_view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "sluice/v1/model.pb-c.h"
+
+#define STATE(name) SLUICE__V1__JOB_STATE__JOB_##name
+
+enum { NAME_MAX_COLUMNS = 28, NAMED = 3 };
+
+const char *run_state_word(const Sluice__V1__Run *run)
+{
+	if (run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING)
+		return run->cancelling ? "being cancelled" : "running";
+	return run->state == SLUICE__V1__RUN_STATE__RUN_SUCCEEDED ? "succeeded"
+	       : run->state == SLUICE__V1__RUN_STATE__RUN_FAILED  ? "failed"
+								  : "cancelled";
+}
+
+enum paint run_state_paint(const Sluice__V1__Run *run)
+{
+	return run->state == SLUICE__V1__RUN_STATE__RUN_SUCCEEDED   ? GREEN
+	       : run->state == SLUICE__V1__RUN_STATE__RUN_FAILED    ? RED
+	       : run->state == SLUICE__V1__RUN_STATE__RUN_CANCELLED ? YELLOW
+								    : CYAN;
+}
+
+const char *job_state_word(Sluice__V1__JobState state)
+{
+	static const char *const words[] = {
+		[STATE(BLOCKED)] = "blocked", [STATE(QUEUED)] = "waiting",
+		[STATE(ACTIVE)] = "running",  [STATE(SUCCEEDED)] = "succeeded",
+		[STATE(FAILED)] = "failed",   [STATE(CANCELLED)] = "cancelled",
+		[STATE(SKIPPED)] = "skipped",
+	};
+
+	return state < ARRAY_SIZE(words) && words[state] ? words[state] : "unknown";
+}
+
+const char *job_mark(Sluice__V1__JobState state, enum paint *ret)
+{
+	static const struct {
+		const char *mark;
+		enum paint paint;
+	} marks[] = {
+		[STATE(BLOCKED)] = { "·", DIM }, [STATE(QUEUED)] = { "◷", YELLOW },
+		[STATE(ACTIVE)] = { "◌", CYAN }, [STATE(SUCCEEDED)] = { "✔", GREEN },
+		[STATE(FAILED)] = { "✖", RED },	 [STATE(CANCELLED)] = { "⊘", YELLOW },
+		[STATE(SKIPPED)] = { "–", DIM },
+	};
+
+	if (state >= ARRAY_SIZE(marks) || !marks[state].mark)
+		return *ret = PLAIN, "?";
+	*ret = marks[state].paint;
+	return marks[state].mark;
+}
+
+char *elapsed(int64_t from_ms, int64_t to_ms, int64_t now_ms, char *ret)
+{
+	int64_t ms = (to_ms ? to_ms : now_ms) - from_ms;
+
+	if (!from_ms)
+		return memcpy(ret, "", 1);
+	if (!to_ms && ms < 1000) /* a second is fine enough while it grows */
+		return memcpy(ret, "0s", 3);
+	return duration_format(MAX(to_ms ? ms : ms / 1000 * 1000, INT64_C(0)), ret);
+}
+
+char *age(int64_t at_ms, int64_t now_ms, char ret[AGE])
+{
+	char time[CLOCK_TEXT];
+
+	if (now_ms - at_ms < 1000)
+		snprintf(ret, AGE, "just now");
+	else
+		snprintf(ret, AGE, "%s ago", elapsed(at_ms, 0, now_ms, time));
+	return ret;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+void verdict_view(const char *line, const struct look *look, struct buf *out)
+{
+	if (ends_with(line, ": pass"))
+		text_paint(out, look, GREEN, "✔ ");
+	else if (strstr(line, "skipped"))
+		text_paint(out, look, DIM, "– ");
+	else
+		text_paint(out, look, RED, "✖ ");
+	text_put(out, line);
+}
+
+/* ---- groups ---- */
+
+struct group {
+	const char *name;
+	const Sluice__V1__Job *const *jobs; /* all of the run */
+	size_t n_jobs, size;
+	unsigned in[STATE(SKIPPED) + 1]; /* how many of it are in each state */
+	int64_t started_ms, finished_ms; /* finished 0: not all are */
+};
+
+static bool is_in(const struct group *g, const Sluice__V1__Job *job)
+{
+	return strcmp(job->spec->basename, g->name) == 0;
+}
+
+/* The group of jobs[at], counted; false when an earlier job has shown it. */
+static bool group_at(const Sluice__V1__RunDetail *run, size_t at, struct group *ret)
+{
+	bool all_over = true;
+
+	*ret = (struct group){ .name = run->jobs[at]->spec->basename,
+			       .jobs = (const Sluice__V1__Job *const *)run->jobs,
+			       .n_jobs = run->n_jobs };
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		const Sluice__V1__Job *job = run->jobs[i];
+
+		if (!is_in(ret, job))
+			continue;
+		if (i < at)
+			return false;
+		ret->size++;
+		ret->in[job->state <= STATE(SKIPPED) ? job->state : 0]++;
+		if (job->started_ms && (!ret->started_ms || job->started_ms < ret->started_ms))
+			ret->started_ms = job->started_ms;
+		ret->finished_ms = MAX(ret->finished_ms, job->finished_ms);
+		all_over &= job->state >= STATE(SUCCEEDED);
+	}
+	if (!all_over)
+		ret->finished_ms = 0;
+	return true;
+}
+
+/* What the group as a whole is doing. */
+static Sluice__V1__JobState state_of(const struct group *g)
+{
+	static const Sluice__V1__JobState first_that_counts[] = {
+		STATE(ACTIVE),	  STATE(FAILED),  STATE(QUEUED),  STATE(CANCELLED),
+		STATE(SUCCEEDED), STATE(SKIPPED), STATE(BLOCKED),
+	};
+
+	if (g->in[STATE(BLOCKED)] && g->in[STATE(BLOCKED)] < g->size && !g->in[STATE(FAILED)] &&
+	    !g->in[STATE(ACTIVE)])
+		return STATE(QUEUED);
+	for (size_t i = 0; i < ARRAY_SIZE(first_that_counts); i++)
+		if (g->in[first_that_counts[i]])
+			return first_that_counts[i];
+	return STATE(BLOCKED);
+}
+
+/* "train", or within its group "seed=1,size=2". */
+static char *short_name(const struct group *g, const Sluice__V1__Job *job)
+{
+	const char *open = strchr(job->spec->name, '[');
+
+	if (g->size == 1 || !open)
+		return xstrdup("");
+	return xstrndup(open + 1, strlen(open + 1) - ends_with(open, "]"));
+}
+
+static void put_size(const struct group *g, struct buf *out)
+{
+	uint64_t bytes = 0;
+	char text[CLOCK_TEXT];
+
+	for (size_t i = 0; i < g->n_jobs; i++)
+		for (size_t k = 0; is_in(g, g->jobs[i]) && k < g->jobs[i]->n_outputs; k++)
+			bytes += g->jobs[i]->outputs[k]->size;
+	if (bytes)
+		buf_printf(out, "%s%s", out->len ? ", " : "", size_format(bytes, text));
+}
+
+static bool all_reused(const struct group *g)
+{
+	for (size_t i = 0; i < g->n_jobs; i++)
+		if (is_in(g, g->jobs[i]) && !*g->jobs[i]->reused_from)
+			return false;
+	return true;
+}
+
+static void put_metrics(const struct group *g, struct buf *out)
+{
+	for (size_t i = 0; i < g->n_jobs && g->size == 1; i++)
+		for (size_t k = 0;
+		     is_in(g, g->jobs[i]) && k < MIN(g->jobs[i]->n_metrics, (size_t)4); k++)
+			buf_printf(out, "%s%s %.4g", out->len ? ", " : "",
+				   g->jobs[i]->metrics[k]->name, g->jobs[i]->metrics[k]->value);
+}
+
+struct progress {
+	run_progress *ask;
+	void *arg;
+};
+
+static void put_active(const struct group *g, const Sluice__V1__Job *job, const struct progress *p,
+		       struct buf *out)
+{
+	cleanup(freep) char *name = short_name(g, job);
+	const char *said = p->ask ? p->ask(p->arg, job) : NULL;
+
+	if (*name)
+		buf_printf(out, "%s ", name);
+	if (said)
+		buf_puts(out, said);
+	else if (job->state == STATE(ACTIVE) && *job->agent_name)
+		buf_printf(out, "on %s", job->agent_name);
+	else
+		buf_puts(out, job_state_word(job->state));
+	if (job->attempts > 1)
+		buf_printf(out, " (attempt %u)", job->attempts);
+}
+
+/* What is said behind the time: of an unfinished group, each instance that is not done. */
+static void put_details(const struct group *g, const struct progress *p, struct buf *out)
+{
+	unsigned shown = 0, left = 0;
+
+	if (state_of(g) == STATE(SUCCEEDED)) {
+		if (all_reused(g))
+			buf_puts(out, "taken over");
+		put_size(g, out);
+		put_metrics(g, out);
+		return;
+	}
+	for (size_t i = 0; i < g->n_jobs; i++) {
+		const Sluice__V1__Job *job = g->jobs[i];
+
+		if (!is_in(g, job) || (job->state != STATE(ACTIVE) && job->state != STATE(QUEUED)))
+			continue;
+		if (shown == NAMED) {
+			left++;
+			continue;
+		}
+		if (shown++)
+			buf_puts(out, " · ");
+		put_active(g, job, p, out);
+	}
+	if (left)
+		buf_printf(out, " · %u more", left);
+}
+
+/* ---- lines ---- */
+
+static void end_line(const struct look *look, const struct buf *line, struct buf *out)
+{
+	size_t len = line->len;
+	cleanup(freep) char *text = NULL;
+
+	while (len && line->data[len - 1] == ' ')
+		len--;
+	text = xstrndup(buf_str(line), len);
+	text_cut(out, text, look->width);
+	buf_putc(out, '\n');
+}
+
+static void put_head(const Sluice__V1__Run *run, const struct look *look, struct buf *out)
+{
+	cleanup(buf_release) struct buf line = { 0 };
+	char time[CLOCK_TEXT];
+
+	text_paintf(&line, look, BOLD, "%s #%u", run->pipeline, run->number);
+	buf_puts(&line, "  ");
+	text_paint(&line, look, run_state_paint(run), run_state_word(run));
+	buf_printf(&line, " %s%s", run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING ? "" : "after ",
+		   elapsed(run->created_ms, run->finished_ms, look->now_ms, time));
+	if (*run->environment) {
+		buf_puts(&line, "  verifies in ");
+		text_put(&line, run->environment);
+	}
+	end_line(look, &line, out);
+}
+
+/* "train[seed=1]: auc 0.95 >= 0.9: pass" is train's. */
+static bool is_verdict_of(const struct group *g, const char *line)
+{
+	size_t len = strlen(g->name);
+
+	return strncmp(line, g->name, len) == 0 && (line[len] == ':' || line[len] == '[');
+}
+
+const char *verdict_text(const Sluice__V1__RunDetail *run, const char *line)
+{
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		size_t len = strlen(run->jobs[i]->spec->name);
+
+		if (strncmp(line, run->jobs[i]->spec->name, len) == 0 &&
+		    strncmp(line + len, ": ", 2) == 0)
+			return line + len + 2;
+	}
+	return line;
+}
+
+/* Lines that name no job. */
+static void put_other_verdicts(const Sluice__V1__RunDetail *run, const struct look *look,
+			       struct buf *out)
+{
+	for (size_t i = 0; i < run->n_verdicts; i++) {
+		cleanup(buf_release) struct buf line = { 0 };
+
+		if (verdict_text(run, run->verdicts[i]) != run->verdicts[i])
+			continue;
+		buf_puts(&line, "  ");
+		verdict_view(run->verdicts[i], look, &line);
+		end_line(look, &line, out);
+	}
+}
+
+/* Reasons of what failed, waits and gates beneath the line they belong to. */
+static void put_under(const struct group *g, const Sluice__V1__RunDetail *run,
+		      const struct look *look, struct buf *out)
+{
+	for (size_t i = 0; i < g->n_jobs; i++) {
+		const Sluice__V1__Job *job = g->jobs[i];
+		cleanup(buf_release) struct buf line = { 0 };
+
+		if (!is_in(g, job) || job->state != STATE(FAILED) || !*job->reason)
+			continue;
+		buf_puts(&line, "      ");
+		if (g->size > 1) {
+			cleanup(freep) char *name = short_name(g, job);
+
+			text_put(&line, name);
+			buf_puts(&line, ": ");
+		}
+		text_paint(&line, look, RED, job->reason);
+		end_line(look, &line, out);
+	}
+	for (size_t i = 0; i < run->n_waits; i++) {
+		const Sluice__V1__Wait *wait = run->waits[i];
+		size_t len = strlen(g->name);
+		const char *rest = wait->subject + len;
+		cleanup(buf_release) struct buf line = { 0 };
+
+		if (strncmp(wait->subject, g->name, len) != 0 || (*rest && *rest != '['))
+			continue;
+		buf_puts(&line, "      ");
+		if (*rest) {
+			cleanup(freep) char *name =
+				xstrndup(rest + 1, strlen(rest + 1) - ends_with(rest, "]"));
+
+			text_paintf(&line, look, DIM, "%s: %s", name, wait->sentence);
+		} else {
+			text_paint(&line, look, DIM, wait->sentence);
+		}
+		end_line(look, &line, out);
+	}
+	for (size_t i = 0; i < run->n_verdicts; i++) {
+		cleanup(buf_release) struct buf line = { 0 };
+
+		if (!is_verdict_of(g, run->verdicts[i]))
+			continue;
+		buf_puts(&line, "      ");
+		verdict_view(g->size == 1 ? verdict_text(run, run->verdicts[i]) : run->verdicts[i],
+			     look, &line);
+		end_line(look, &line, out);
+	}
+}
+
+static void put_group(const struct group *g, const Sluice__V1__RunDetail *run, int column,
+		      const struct look *look, const struct progress *p, struct buf *out)
+{
+	cleanup(buf_release) struct buf line = { 0 }, details = { 0 };
+	char time[CLOCK_TEXT];
+	enum paint paint;
+	const char *mark = job_mark(state_of(g), &paint);
+	int width;
+
+	buf_puts(&line, "  ");
+	text_paint(&line, look, paint, mark);
+	buf_putc(&line, ' ');
+	text_put(&line, g->name);
+	if (g->size > 1)
+		buf_printf(&line, " %u/%zu", g->in[STATE(SUCCEEDED)], g->size);
+	text_pad(&line, text_width(buf_str(&line)) - 4, column);
+	elapsed(g->started_ms, g->finished_ms, look->now_ms, time);
+	width = text_width(buf_str(&line));
+	buf_printf(&line, "  %s", time);
+	put_details(g, p, &details);
+	if (details.len) {
+		text_pad(&line, text_width(buf_str(&line)) - width, 10);
+		text_paint(&line, look, state_of(g) == STATE(SUCCEEDED) ? DIM : PLAIN,
+			   buf_str(&details));
+	}
+	end_line(look, &line, out);
+	put_under(g, run, look, out);
+}
+
+static int name_column(const Sluice__V1__RunDetail *run)
+{
+	int widest = 8;
+
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		struct group g;
+
+		if (group_at(run, i, &g)) /* blocked ones, too: the column stays where it is */
+			widest = MAX(widest, text_width(g.name) + (g.size > 1 ? 6 : 0));
+	}
+	return MIN(widest, NAME_MAX_COLUMNS);
+}
+
+static void put_blocked(const Sluice__V1__RunDetail *run, const struct look *look, struct buf *out)
+{
+	cleanup(buf_release) struct buf line = { 0 }, names = { 0 };
+
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		struct group g;
+
+		if (group_at(run, i, &g) && state_of(&g) == STATE(BLOCKED))
+			buf_printf(&names, " · %s", g.name);
+	}
+	if (!names.len)
+		return;
+	buf_puts(&line, "  ");
+	text_paint(&line, look, DIM, buf_str(&names) + 1);
+	end_line(look, &line, out);
+}
+
+void run_view(const Sluice__V1__RunDetail *run, const struct look *look, run_progress *progress,
+	      void *arg, struct buf *out)
+{
+	const struct progress p = { progress, arg };
+	int column = name_column(run);
+
+	put_head(run->run, look, out);
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		struct group g;
+
+		if (group_at(run, i, &g) && state_of(&g) != STATE(BLOCKED))
+			put_group(&g, run, column, look, &p, out);
+	}
+	put_blocked(run, look, out);
+	put_other_verdicts(run, look, out);
+	if (run->run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING && *run->run->reason) {
+		cleanup(buf_release) struct buf line = { 0 };
+
+		buf_puts(&line, "  ");
+		text_put(&line, run->run->reason);
+		end_line(look, &line, out);
+	}
+}
