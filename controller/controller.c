@@ -1,5 +1,5 @@
 /*
- * Putting a controller together: lock, database, engine, authority, logs, blobs, server. Each part
+ * Putting a controller together: lock, logs, database, engine, authority, blobs, server. Each part
  * knows only those before it.
  */
 #include "controller/controller.h"
@@ -53,11 +53,13 @@ struct controller {
 	struct api api;
 };
 
+/* The server has stopped, so nobody asks any more; the engine still may have something to say to
+ * sessions, whose calls are the server's. */
 static void free_parts(struct controller *c)
 {
-	rpc_server_free(c->server);
 	if (c->engine)
 		engine_stop(c->engine);
+	rpc_server_free(c->server);
 	engine_free(c->engine);
 	sessions_free(c->api.sessions);
 	logbook_close(c->logbook);
@@ -125,12 +127,14 @@ static int open_state(struct controller *c, bool make, struct error *err)
 	cleanup(freep) char *logs = path_join(c->state_dir, "logs");
 	cleanup(freep) char *blobs = path_join(c->state_dir, "blobs");
 
-	c->state_dir = config_string(c->config, "state_dir");
-	c->api.sessions = sessions_new();
-	if (take_lock(c, err) < 0 || open_engine(c, err) < 0 || open_authority(c, make, err) < 0)
+	if (take_lock(c, err) < 0)
 		return -1;
-	c->logbook = logbook_open(logs, err);
-	c->blobs = c->logbook ? blob_store_open(blobs, err) : NULL;
+	/* Before the engine: what is due at once has effects, and they end logs. */
+	c->api.sessions = sessions_new();
+	c->api.logbook = c->logbook = logbook_open(logs, err);
+	if (!c->logbook || open_engine(c, err) < 0 || open_authority(c, make, err) < 0)
+		return -1;
+	c->blobs = blob_store_open(blobs, err);
 	return c->blobs ? 0 : -1;
 }
 
@@ -245,7 +249,6 @@ struct controller *controller_start(const struct config *config, struct error *e
 	}
 	c->api.engine = c->engine;
 	c->api.store = c->store;
-	c->api.logbook = c->logbook;
 	c->api.blobs = c->blobs;
 	c->api.authority = c->authority;
 	c->api.cluster = c->cluster;
