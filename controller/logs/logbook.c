@@ -206,7 +206,7 @@ static void believe_end(struct logbook *b, struct log *log, uint64_t end)
 
 void logbook_finish(struct logbook *b, const struct log_key *key, uint64_t end)
 {
-	struct journal_record record = { .type = JOURNAL_FINISH, .at = end };
+	struct journal_record record = { .type = JOURNAL_FINISH };
 	char name[LOG_NAME_SIZE];
 	struct log *log;
 
@@ -217,8 +217,9 @@ void logbook_finish(struct logbook *b, const struct log_key *key, uint64_t end)
 		return;
 	believe_end(b, log, end);
 	lock_take(&b->lock);
-	if (log->finished == LOG_OPEN && log->end <= end) {
-		log->finished = end;
+	end = MAX(end, log->end);
+	if (log->finished == LOG_OPEN || log->finished > end) {
+		log->finished = record.at = end;
 		record.name = log->name;
 		record.time_ms = log->used_ms;
 		if (log->in_journal || list_linked(&log->dirty))

@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include "base/error.h"
 
+#define LOG_LIMIT ((uint64_t)1 << 30) /* bytes of one log */
+
 struct logbook;
 
 /* Of an attempt: run, fence, stream. Of a service: run is "", environment and agent are set. */

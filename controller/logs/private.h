@@ -24,7 +24,6 @@ enum {
 	COPY_SIZE = 64 << 10,
 };
 
-#define LOG_LIMIT    ((uint64_t)1 << 30)
 #define LOG_OPEN     UINT64_MAX			     /* log.finished of one that goes on */
 #define ABANDONED_MS ((int64_t)8 * 24 * 3600 * 1000) /* a lost attempt may write for 7 days */
 

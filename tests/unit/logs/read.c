@@ -76,6 +76,48 @@ Test(read, a_log_without_a_byte_ends_too)
 	teardown(f);
 }
 
+Test(read, the_log_of_a_lost_attempt_ends_where_it_is_and_later_bytes_open_it_again)
+{
+	struct fixture *f = setup();
+	struct log_reader *r = reader_of(f);
+	bool ended;
+
+	append(f, &key, 0, "four");
+	sync_log(f, &key, 4);
+	logbook_finish(f->book, &key, 0);
+	cr_expect_eq(read_some(f, r, 4, &ended), 0);
+	cr_expect(ended);
+	append(f, &key, 4, "late");
+	sync_log(f, &key, 8);
+	cr_expect_eq(read_some(f, r, 4, &ended), 4);
+	cr_expect_eq(read_some(f, r, 8, &ended), 0);
+	cr_expect_not(ended, "more may come");
+	logbook_finish(f->book, &key, 0);
+	cr_expect_eq(read_some(f, r, 8, &ended), 0);
+	cr_expect(ended);
+	log_reader_close(r);
+	teardown(f);
+}
+
+Test(read, an_end_that_a_crash_took_bytes_from_is_where_the_log_is)
+{
+	struct fixture *f = setup();
+	struct log_reader *r;
+	bool ended;
+
+	append(f, &key, 0, "four");
+	sync_log(f, &key, 4);
+	logbook_finish(f->book, &key, 9); /* of which five bytes never come */
+	r = reader_of(f);
+	cr_expect_eq(read_some(f, r, 4, &ended), 0);
+	cr_expect_not(ended);
+	logbook_finish(f->book, &key, 0);
+	cr_expect_eq(read_some(f, r, 4, &ended), 0);
+	cr_expect(ended);
+	log_reader_close(r);
+	teardown(f);
+}
+
 Test(read, what_came_back_from_a_backup_is_believed_as_far_as_the_rows_say)
 {
 	struct fixture *f = setup();
