@@ -12,6 +12,7 @@
 
 #include "agent/deploy.h"
 #include "agent/identity.h"
+#include "agent/spares.h"
 #include "agent/work.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -32,6 +33,7 @@ struct agent {
 	struct rpc_channel *channel;
 	struct ship *ship;
 	struct work *work;
+	struct spares *spares;
 	struct deploy *deploy;
 	struct session *session;
 	Sluice__V1__HostFacts *host;
@@ -217,6 +219,7 @@ static int dial(struct agent *a, struct error *err)
 static void make_users(struct agent *a)
 {
 	struct transfer transfer = { .channel = a->channel, .patience_ms = PATIENCE_MS };
+	struct spares *spares = a->spares = spares_new(a->work_dir, a->uid, a->gid);
 	struct work_config work = {
 		.journal = a->journal,
 		.supervise = a->supervise,
@@ -224,6 +227,7 @@ static void make_users(struct agent *a)
 		.workspace = { .work_dir = a->work_dir,
 			       .cache = a->cache,
 			       .transfer = transfer,
+			       .spares = spares,
 			       .uid = a->uid,
 			       .gid = a->gid },
 		.slots = a->host->slots,
@@ -252,6 +256,7 @@ static void make_users(struct agent *a)
 static void agent_free(struct agent *a)
 {
 	work_free(a->work);
+	spares_free(a->spares);
 	deploy_free(a->deploy);
 	ship_stop(a->ship);
 	rpc_hangup(a->channel);

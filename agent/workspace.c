@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/spares.h"
 #include "base/file.h"
 #include "blob/reader.h"
 #include "spec/spec.h"
@@ -134,10 +135,8 @@ static int place_all(const struct workspace_from *from, const Sluice__V1__Assign
 		if (fetch(from, a, a->source, err) < 0 ||
 		    workspace_place(from->cache, a->source, false, ws->dir, err) < 0)
 			return error_wrap(err, "the source tree");
-	} else if (!has_code(a) && mkdir(ws->dir, 0755) < 0) {
-		return error_errno(err, "creating '%s'", ws->dir);
 	}
-	if (mkdir(in, 0755) < 0)
+	if (a->n_inputs && mkdir(in, 0755) < 0)
 		return error_errno(err, "creating '%s'", in);
 	for (size_t i = 0; i < a->n_inputs; i++) {
 		cleanup(freep) char *path = path_join(in, a->inputs[i]->name);
@@ -269,21 +268,34 @@ int workspace_give(const char *root, uid_t uid, gid_t gid, struct error *err)
 	return 0;
 }
 
+/* The directories; `src` only where no tree becomes it. */
+static int make_dirs(const struct workspace *ws, bool with_src, struct error *err)
+{
+	if (mkdir(ws->root, 0700) < 0)
+		return error_errno(err, "creating '%s'", ws->root);
+	for (const struct spares_dir *d = spares_dirs; d->name; d++) {
+		cleanup(freep) char *path = path_join(ws->root, d->name);
+
+		if (!with_src && strcmp(d->name, "src") == 0)
+			continue;
+		if (mkdir(path, d->mode) < 0)
+			return error_errno(err, "creating '%s'", path);
+	}
+	return 0;
+}
+
 static int make(const struct workspace_from *from, const Sluice__V1__Assignment *a,
 		struct workspace *ws, struct error *err)
 {
-	static const char *const own_dirs[] = { "home", "tmp" };
+	bool with_src = !*a->source && !has_code(a);
+	bool spare = with_src && from->spares && spares_take(from->spares, ws->root);
 
-	if (mkdir(ws->root, 0700) < 0)
-		return error_errno(err, "creating '%s'", ws->root);
-	for (size_t i = 0; i < ARRAY_SIZE(own_dirs); i++) {
-		cleanup(freep) char *path = path_join(ws->root, own_dirs[i]);
-
-		if (mkdir(path, 0700) < 0)
-			return error_errno(err, "creating '%s'", path);
-	}
+	if (!spare && make_dirs(ws, with_src, err) < 0)
+		return -1;
 	if (place_all(from, a, ws, err) < 0)
 		return -1;
+	if (spare && !a->n_inputs && !a->release)
+		return 0; /* it is the job's user's already */
 	return workspace_give(ws->root, from->uid, from->gid, err);
 }
 

@@ -2,9 +2,9 @@
  * workspace.h - the directory and the environment that one attempt runs in
  *
  * work/<fence>/: `src` is the source tree and the working directory (empty without a source),
- * `in/NAME` the inputs, `release/PART` the parts of the release that a verify job checks, `home`
- * and `tmp`. Nothing of a user's is ever interpolated into the shell text: all of it arrives as
- * variables (docs/pipeline.md, "What a job sees").
+ * `in/NAME` the inputs (no `in` without any), `release/PART` the parts of the release that a verify
+ * job checks, `home` and `tmp`. Nothing of a user's is ever interpolated into the shell text: all
+ * of it arrives as variables (docs/pipeline.md, "What a job sees").
  */
 #ifndef AGENT_WORKSPACE_H
 #define AGENT_WORKSPACE_H
@@ -18,6 +18,8 @@
 #include "sluice/v1/agents.pb-c.h"
 #include "transfer/transfer.h"
 
+struct spares;
+
 struct workspace {
 	char *root; /* work/<fence> */
 	char *dir;  /* where the command runs */
@@ -29,7 +31,8 @@ struct workspace_from {
 	const char *work_dir; /* the agent's work/ */
 	struct blob_store *cache;
 	struct transfer transfer;
-	uid_t uid; /* 0: the agent's own */
+	struct spares *spares; /* NULL: none are kept */
+	uid_t uid;	       /* 0: the agent's own */
 	gid_t gid;
 };
 
