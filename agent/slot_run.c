@@ -3,6 +3,7 @@
  * environment its mark; then one packet, to the shim that is there or to a new one.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -16,6 +17,14 @@
 enum { MINUTE_MS = 60 * 1000 };
 
 static const char *const contain_words[] = { "group", "userns", "pidns" };
+
+/* The shim died while it had nothing to do: no run must meet it. */
+static bool is_gone(const struct slot *slot)
+{
+	struct pollfd p = { .fd = slot->fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
 
 int slot_start(struct slot *slot, struct error *err)
 {
@@ -36,7 +45,7 @@ int slot_start(struct slot *slot, struct error *err)
 			       .new_session = true };
 	int r;
 
-	if (slot->fd >= 0 && !slot->leaving)
+	if (slot->fd >= 0 && !slot->leaving && !is_gone(slot))
 		return 0;
 	if (slot->fd >= 0) {
 		slot_disconnect(slot);
