@@ -58,31 +58,11 @@ static void identity_free(void *arg)
 	free(i);
 }
 
-/* ---- agents ---- */
-
-static int admit_agent(struct api *api, const struct rpc_caller *caller, unsigned access,
-		       struct identity *i, struct error *err)
-{
-	char cluster[CERT_URI_SIZE], id[CERT_URI_SIZE];
-	struct agent_identity who = { .agent = id, .serial = caller->cert_serial };
-
-	if (cert_parse_agent_uri(caller->peer_uri, cluster, id, err) < 0 ||
-	    strcmp(cluster, api->cluster) != 0)
-		return error_id(err, "E0303", "'%s' is no agent of this cluster", caller->peer_uri);
-	if (!(access & AGENT))
-		return error_id(err, "E0302", "%s is not for agents", caller->method);
-	if (engine_read(api->engine, agents_admit, &who, NULL, err) < 0)
-		return -1;
-	i->is_agent = true;
-	memcpy(i->agent, id, sizeof i->agent);
-	i->actor.kind = SLUICE__V1__ACTOR__KIND__AGENT;
-	i->actor.id = i->agent;
-	return 0;
-}
+/* ---- what is refused ---- */
 
 struct denial {
-	struct agent_denial request;
-	char agent[ID_SIZE];
+	struct access_denial request;
+	char agent[CERT_URI_SIZE], token[ID_SIZE], method[64];
 	struct error why;
 };
 
@@ -91,24 +71,68 @@ static void denial_done(void *arg, int result, const struct error *err)
 	free(arg);
 }
 
+/* To the audit log, which knows how much of it is worth a line. Nobody waits for it. */
+static void tell_denied(struct api *api, const char *agent, const char *token, const char *method,
+			const struct error *why)
+{
+	struct denial *d = xcalloc(1, sizeof *d);
+
+	snprintf(d->agent, sizeof d->agent, "%s", agent ? agent : "");
+	snprintf(d->token, sizeof d->token, "%s", token ? token : "");
+	snprintf(d->method, sizeof d->method, "%s", method);
+	d->why = *why;
+	d->request = (struct access_denial){ .agent = agent ? d->agent : NULL,
+					     .token = token ? d->token : NULL,
+					     .method = d->method,
+					     .why = d->why.text };
+	engine_tell(api->engine, access_denied, &d->request, denial_done, d);
+}
+
 int agent_may(struct api *api, const struct agent_access *wish, struct agent_grant *ret,
 	      struct error *err)
 {
-	struct denial *d;
+	static const char *const methods[] = { [AGENT_MAY_LOG] = "Append",
+					       [AGENT_MAY_UPLOAD] = "Upload",
+					       [AGENT_MAY_DOWNLOAD] = "Download" };
 	struct error why = { 0 };
 
 	if (engine_read(api->engine, agents_access, wish, ret, &why) == 0)
 		return 0;
+	if (why.code == ERR_DENIED)
+		tell_denied(api, wish->agent, NULL, methods[wish->wish], &why);
 	if (err)
 		*err = why;
-	if (why.code != ERR_DENIED)
-		return -1;
-	d = xcalloc(1, sizeof *d);
-	snprintf(d->agent, sizeof d->agent, "%s", wish->agent);
-	d->why = why;
-	d->request = (struct agent_denial){ .agent = d->agent, .why = d->why.text };
-	engine_tell(api->engine, agents_denied, &d->request, denial_done, d);
 	return -1;
+}
+
+/* ---- agents ---- */
+
+static int admit_agent(struct api *api, const struct rpc_caller *caller, unsigned access,
+		       struct identity *i, struct error *err)
+{
+	char cluster[CERT_URI_SIZE], id[CERT_URI_SIZE];
+	struct agent_identity who = { .agent = id, .serial = caller->cert_serial };
+	struct error why = { 0 };
+
+	if (cert_parse_agent_uri(caller->peer_uri, cluster, id, err) < 0 ||
+	    strcmp(cluster, api->cluster) != 0)
+		return error_id(err, "E0303", "'%s' is no agent of this cluster", caller->peer_uri);
+	if (!(access & AGENT))
+		error_id(&why, "E0302", "%s is not for agents", caller->method);
+	else
+		engine_read(api->engine, agents_admit, &who, NULL, &why);
+	if (why.code) {
+		if (why.code == ERR_DENIED || why.code == ERR_UNAUTHENTICATED)
+			tell_denied(api, id, NULL, caller->method, &why);
+		if (err)
+			*err = why;
+		return -1;
+	}
+	i->is_agent = true;
+	memcpy(i->agent, id, sizeof i->agent);
+	i->actor.kind = SLUICE__V1__ACTOR__KIND__AGENT;
+	i->actor.id = i->agent;
+	return 0;
 }
 
 /* ---- users ---- */
@@ -132,8 +156,13 @@ static int admit_user(struct api *api, const struct rpc_caller *caller, unsigned
 	i->actor.id = i->token->id;
 	i->actor.name = i->token->name;
 	if (!(bits_of(i->token->role) & access)) {
-		error_id(err, "E0302", "%s needs the role %s; '%s' has %s", caller->method,
+		struct error why = { 0 };
+
+		error_id(&why, "E0302", "%s needs the role %s; '%s' has %s", caller->method,
 			 role_name(access), i->token->name, role_name(own_bit(i->token->role)));
+		tell_denied(api, NULL, i->token->id, caller->method, &why);
+		if (err)
+			*err = why;
 		return -1;
 	}
 	i->caller = (struct caller){ .actor = &i->actor,

@@ -140,24 +140,76 @@ int agents_access(struct world *w, struct now now, const void *req, void *reply,
 	return 0;
 }
 
-/* Counted always, told at most once a minute: an agent must not be able to fill the audit log. */
-int agents_denied(struct world *w, struct now now, const void *req, void *reply, struct error *err)
+/* ---- what was refused ---- */
+
+/* Is this one to be told? A place is taken from another method only when that one may be told again
+ * anyway. */
+static bool worth_telling(struct world *w, struct denials **denials, const char *method)
 {
-	const struct agent_denial *d = req;
-	struct agent *agent = world_agent_by_id(w, d->agent);
-	Sluice__V1__Actor actor;
+	struct denials *d = *denials ?: (*denials = xcalloc(1, sizeof(*d)));
+	size_t place = DENIED_METHODS;
+
+	w->denied++;
+	d->count++;
+	for (size_t i = 0; i < DENIED_METHODS; i++) {
+		bool over = !d->told[i].boot_ms ||
+			    w->now.boot_ms - d->told[i].boot_ms >= DENIED_EVERY_MS;
+
+		if (strncmp(d->told[i].method, method, sizeof(d->told[i].method) - 1) == 0) {
+			if (!over)
+				return false;
+			place = i;
+			break;
+		}
+		if (over && place == DENIED_METHODS)
+			place = i;
+	}
+	if (place == DENIED_METHODS)
+		return false;
+	snprintf(d->told[place].method, sizeof(d->told[place].method), "%s", method);
+	d->told[place].boot_ms = MAX(w->now.boot_ms, INT64_C(1));
+	return true;
+}
+
+static Sluice__V1__Event *tell(struct world *w, const Sluice__V1__Actor *actor,
+			       const struct denials *denials, const struct access_denial *d)
+{
+	return world_event(w, SLUICE__V1__EVENT_KIND__EVENT_ACCESS_DENIED, actor,
+			   "%s was refused %s, the %" PRIu64 ". refusal: %s", actor->name,
+			   d->method, denials->count, d->why);
+}
+
+static void agent_denied(struct world *w, struct agent *agent, const struct access_denial *d)
+{
+	Sluice__V1__Actor actor = agent_actor(agent);
+
+	if (worth_telling(w, &agent->denials, d->method))
+		event_of_agent(tell(w, &actor, agent->denials, d), agent);
+}
+
+static void token_denied(struct world *w, struct token *t, const struct access_denial *d)
+{
+	Sluice__V1__Actor actor = SLUICE__V1__ACTOR__INIT;
+
+	actor.kind = SLUICE__V1__ACTOR__KIND__USER;
+	actor.id = t->row->id;
+	actor.name = t->row->name;
+	if (worth_telling(w, &t->denials, d->method))
+		tell(w, &actor, t->denials, d);
+}
+
+int access_denied(struct world *w, struct now now, const void *req, void *reply, struct error *err)
+{
+	const struct access_denial *d = req;
+	struct agent *agent = d->agent ? world_agent_by_id(w, d->agent) : NULL;
+	struct token *t = NULL;
 
 	world_at(w, now);
-	if (!agent)
-		return 0;
-	agent->denied++;
-	if (agent->denied_ms && now.wall_ms - agent->denied_ms < DENIED_EVERY_MS)
-		return 0;
-	agent->denied_ms = now.wall_ms;
-	actor = agent_actor(agent);
-	event_of_agent(world_event(w, SLUICE__V1__EVENT_KIND__EVENT_ACCESS_DENIED, &actor,
-				   "%s was refused, %" PRIu64 " times by now: %s", agent->row->name,
-				   agent->denied, d->why),
-		       agent);
+	if (d->token)
+		HASH_FIND(by_id, w->tokens_by_id, d->token, strlen(d->token), t);
+	if (agent)
+		agent_denied(w, agent, d);
+	else if (t)
+		token_denied(w, t, d);
 	return 0;
 }

@@ -355,6 +355,7 @@ int system_info(struct world *w, struct now now, const void *req, void *reply, s
 	info->runs_open = HASH_CNT(by_id, w->runs_by_id);
 	info->jobs_queued = w->jobs_queued;
 	info->jobs_running = w->jobs_active;
+	info->denied = w->denied;
 	*ret = info;
 	return 0;
 }

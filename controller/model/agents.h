@@ -121,12 +121,15 @@ struct agent_grant {
 };
 decide_fn agents_access; /* reply: struct agent_grant * */
 
-/* It was refused: an audit event, at most one a minute for each agent, with the count. */
-struct agent_denial {
-	const char *agent;
-	const char *why;
+/* A call of an agent or token that is known was refused: counted, and told to the audit log once a
+ * minute for each caller and method (and for 16 methods of a caller), so that whoever is refused
+ * cannot fill it. */
+struct access_denial {
+	const char *agent; /* id, or NULL */
+	const char *token; /* id, or NULL */
+	const char *method, *why;
 };
-decide_fn agents_denied; /* reply: unused */
+decide_fn access_denied; /* reply: unused */
 
 /* ---- for the rest of the model ---- */
 

@@ -183,6 +183,7 @@ static void agent_free(struct world *w, struct agent *agent)
 	assert(list_empty(&agent->attempts));
 	list_remove(&agent->changed);
 	message_free(agent->offer);
+	free(agent->denials);
 	HASH_DELETE(by_id, w->agents_by_id, agent);
 	HASH_DELETE(by_name, w->agents_by_name, agent);
 	message_free(agent->row);
@@ -231,6 +232,7 @@ static void token_free(struct world *w, struct token *t)
 {
 	HASH_DELETE(by_hash, w->tokens_by_hash, t);
 	HASH_DELETE(by_id, w->tokens_by_id, t);
+	free(t->denials);
 	message_free(t->row);
 	free(t);
 }

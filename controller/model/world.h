@@ -103,6 +103,16 @@ struct attempt {
 	int64_t renewed_boot_ms;
 };
 
+/* What one caller was refused since the controller started (access.c). */
+enum { DENIED_METHODS = 16 };
+struct denials {
+	uint64_t count;
+	struct {
+		char method[32];
+		int64_t boot_ms; /* when the audit log last heard of it */
+	} told[DENIED_METHODS];
+};
+
 struct agent {
 	struct entity entity;
 	Sluice__V1__Agent *row;
@@ -119,8 +129,7 @@ struct agent {
 	struct list changed;	  /* in world.changed while place() must look at it again */
 	Sluice__V1__Offer *offer; /* being filled by place() */
 	size_t offer_size;	  /* bytes */
-	int64_t denied_ms;	  /* wall: when the audit log last heard that it was refused */
-	uint64_t denied;	  /* how often it was since the controller started */
+	struct denials *denials;  /* NULL: none yet */
 };
 
 struct release {
@@ -161,6 +170,7 @@ struct token {
 	struct entity entity;
 	Sluice__V1__Token *row;
 	UT_hash_handle by_hash, by_id;
+	struct denials *denials; /* NULL: none yet */
 };
 
 struct published {
@@ -216,6 +226,7 @@ struct world {
 	void *queues;	     /* queue.c: jobs by what they need */
 	uint32_t jobs_queued, jobs_active;
 	bool place_wanted; /* something changed that may let a job start */
+	uint64_t denied;   /* calls that were refused to agents and tokens that are known */
 };
 
 /* ---- for the engine (and the simulation): load, run, write, forget ---- */

@@ -319,6 +319,53 @@ Test(agents, an_agent_touches_only_what_is_leased_to_it)
 	cr_expect_eq(access_code(a, AGENT_MAY_DOWNLOAD, 0, input), ERR_DENIED, "of no environment");
 }
 
+static unsigned denials_told(struct lab *l, const char *agent, const char *token,
+			     const char *method)
+{
+	struct access_denial d = { agent, token, method, "it is not yours" };
+	unsigned *told = &l->events[SLUICE__V1__EVENT_KIND__EVENT_ACCESS_DENIED], before = *told;
+
+	cr_assert_eq(lab_ask(l, access_denied, &d, NULL), 0);
+	return *told - before;
+}
+
+Test(agents, what_is_refused_is_audited_once_a_minute_for_each_caller_and_method)
+{
+	struct joining j = joining_new();
+	struct enrolled e;
+
+	make_token(&j);
+	cr_assert_eq(join(&j, "e1", "s1", &e), 0);
+	cr_expect_eq(denials_told(j.l, e.agent_id, NULL, "Upload"), 1);
+	for (int i = 0; i < 100; i++)
+		cr_assert_eq(denials_told(j.l, e.agent_id, NULL, "Upload"), 0);
+	cr_expect_eq(denials_told(j.l, e.agent_id, NULL, "Append"), 1, "another method");
+	cr_expect_eq(denials_told(j.l, "stranger", NULL, "Append"), 0, "nobody knows who that is");
+	cr_expect_eq(denials_told(j.l, NULL, "stranger", "Append"), 0);
+	lab_advance(j.l, 60 * 1000);
+	cr_expect_eq(denials_told(j.l, e.agent_id, NULL, "Upload"), 1);
+	cr_expect_eq(j.l->world->denied, 103);
+	lab_free(j.l);
+}
+
+Test(agents, one_who_is_refused_everywhere_does_not_fill_the_audit_log)
+{
+	struct joining j = joining_new();
+	struct enrolled e;
+	unsigned told = 0;
+
+	make_token(&j);
+	cr_assert_eq(join(&j, "e1", "s1", &e), 0);
+	for (int i = 0; i < 1000; i++) {
+		char method[16];
+
+		snprintf(method, sizeof(method), "Method%d", i);
+		told += denials_told(j.l, e.agent_id, NULL, method);
+	}
+	cr_expect_eq(told, DENIED_METHODS);
+	lab_free(j.l);
+}
+
 Test(agents, the_log_of_a_lost_attempt_is_taken_for_seven_days)
 {
 	cleanup(lab_freep) struct lab *l = lab_new();
