@@ -241,9 +241,14 @@ static int status_of(struct uploading *u, struct error *err)
 	const Sluice__V1__UploadReply *reply;
 	struct error status = { 0 };
 
-	if (err->code != ERR_CANCELLED || rpc_recv(u->call, &reply, &status) >= 0 || !status.code)
+	int r;
+
+	if (err->code != ERR_CANCELLED)
 		return -1;
-	*err = status;
+	while ((r = rpc_recv(u->call, &reply, &status)) > 0)
+		; /* what was said before it ended */
+	if (r < 0 && status.code)
+		*err = status;
 	return -1;
 }
 

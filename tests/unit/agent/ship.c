@@ -132,7 +132,8 @@ Test(ship, a_log_comes_whole_and_its_owner_hears_it)
 	stand_wait_log(stand, 7, 0, data, 5 << 20);
 	stand_wait_log(stand, 7, 1, "a word", 6);
 	stand_wait_log(stand, 7, 2, "{}\n", 3);
-	cr_expect_eq(stand_log(stand, 7, "", 0)->received, (uint64_t)5 << 20, "something came twice");
+	cr_expect_eq(stand_log(stand, 7, "", 0)->received, (uint64_t)5 << 20,
+		     "something came twice");
 	owner_close(&o);
 }
 
@@ -282,7 +283,8 @@ Test(ship, a_service_goes_on_where_its_output_was_rotated_to)
 	struct ship_events events = { 0 };
 	struct ship_log *log;
 	cleanup(freep) char *data = text(SPOOL_SEGMENT_BYTES, 3);
-	uint64_t begin_at = 8ull * SPOOL_SEGMENT_BYTES, end_at = begin_at + SPOOL_SEGMENT_BYTES + 777;
+	uint64_t begin_at = 8ull * SPOOL_SEGMENT_BYTES,
+		 end_at = begin_at + SPOOL_SEGMENT_BYTES + 777;
 	int64_t until = clock_boot_ms() + PATIENCE_MS;
 	bool whole = false;
 

@@ -131,8 +131,7 @@ static void registered(struct stand *s, struct rpc_call *call, const Sluice__V1_
 		Sluice__V1__HeldVerdict *v = message_new(&sluice__v1__held_verdict__descriptor);
 
 		v->fence = m->register_->held[i]->fence;
-		v->verdict = s->verdict ? s->verdict
-					: SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE;
+		v->verdict = s->verdict ? s->verdict : SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE;
 		message_append(answer->registered, held, v);
 	}
 	rpc_post(call, answer, &err);
@@ -180,11 +179,10 @@ static void closed(struct rpc_call *call, const struct error *why)
 	signal_all(&s->changed);
 }
 
-static const struct rpc_method agents_api[] = {
-	RPC_SESSION(AGENT, Session, opened, received, closed, Sluice__V1__AgentMessage,
-		    Sluice__V1__ControllerMessage),
-	RPC_END
-};
+static const struct rpc_method agents_api[] = { RPC_SESSION(AGENT, Session, opened, received,
+							    closed, Sluice__V1__AgentMessage,
+							    Sluice__V1__ControllerMessage),
+						RPC_END };
 
 /* ---- what tests do ---- */
 
@@ -331,8 +329,12 @@ static void listen_and_dial(struct stand *s)
 struct stand *stand_new(void)
 {
 	struct stand *s = xcalloc(1, sizeof *s);
-	struct leaf server = { .names = "DNS:localhost,IP:127.0.0.1", .usage = "serverAuth", .days = 1 };
-	struct leaf agent = { .names = "URI:spiffe://test/agent/7", .usage = "clientAuth", .days = 1 };
+	struct leaf server = { .names = "DNS:localhost,IP:127.0.0.1",
+			       .usage = "serverAuth",
+			       .days = 1 };
+	struct leaf agent = { .names = "URI:spiffe://test/agent/7",
+			      .usage = "clientAuth",
+			      .days = 1 };
 	cleanup(freep) char *blobs = NULL;
 	struct pair leaf;
 	struct error err = { 0 };

@@ -44,7 +44,7 @@ struct stand {
 	unsigned sessions;
 	Sluice__V1__AgentMessage *heard[STAND_MESSAGES]; /* all of them, copies */
 	size_t n_heard;
-	bool mute; /* Register and Accept are not answered */
+	bool mute;				  /* Register and Accept are not answered */
 	Sluice__V1__HeldVerdict__Verdict verdict; /* for what is held; 0: CONTINUE */
 
 	/* Every n-th message of a stream of that kind ends it with UNAVAILABLE; 0: never. */
@@ -52,9 +52,9 @@ struct stand {
 	unsigned log_messages, upload_messages, download_messages;
 	unsigned appends, uploads, downloads; /* streams begun */
 	uint64_t uploaded, downloaded;	      /* bytes of parts */
-	bool hold_acks;	       /* frames are taken, but not acknowledged */
-	bool refuse_uploads;   /* with DENIED */
-	bool flip_downloads;   /* a bit of each part */
+	bool hold_acks;			      /* frames are taken, but not acknowledged */
+	bool refuse_uploads;		      /* with DENIED */
+	bool flip_downloads;		      /* a bit of each part */
 };
 
 struct stand *stand_new(void);
