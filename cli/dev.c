@@ -338,7 +338,7 @@ static const struct flag stop_flags[] = {
 };
 
 const struct verb dev_verbs[] = {
-	{ "dev", "", "Controller and agents on this computer, without root or configuration",
+	{ "dev", "", "Controller and agents here, without root or configuration",
 	  "Agents named worker... run jobs; each other name is the host of the environment of that "
 	  "name\n"
 	  "(label env=NAME). Ctrl-C stops everything in order: jobs end as preempted, services "

@@ -1,0 +1,224 @@
+#include "cli/run_view.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/mem.h"
+
+#define JOB(name) SLUICE__V1__JOB_STATE__JOB_##name
+#define RUN(name) SLUICE__V1__RUN_STATE__RUN_##name
+
+enum { T0 = 1000000 };
+
+static struct arena *arena;
+static Sluice__V1__RunDetail detail;
+static Sluice__V1__Run run;
+static const struct look plain = { .now_ms = T0 + 60000 };
+
+static void setup(void)
+{
+	arena = arena_new(0);
+	sluice__v1__run_detail__init(&detail);
+	sluice__v1__run__init(&run);
+	run.id = (char *)"id";
+	run.pipeline = (char *)"fraud-scoring";
+	run.number = 318;
+	run.state = RUN(RUNNING);
+	run.created_ms = T0;
+	detail.run = &run;
+	detail.jobs = arena_zalloc(arena, 32 * sizeof *detail.jobs);
+	detail.waits = arena_zalloc(arena, 32 * sizeof *detail.waits);
+	detail.verdicts = arena_zalloc(arena, 32 * sizeof *detail.verdicts);
+}
+
+static void teardown(void)
+{
+	arena_free(arena);
+}
+
+TestSuite(run_view, .init = setup, .fini = teardown);
+
+static Sluice__V1__Job *job(const char *name, Sluice__V1__JobState state)
+{
+	Sluice__V1__Job *j = arena_zalloc(arena, sizeof *j);
+	Sluice__V1__JobSpec *spec = arena_zalloc(arena, sizeof *spec);
+
+	sluice__v1__job__init(j);
+	sluice__v1__job_spec__init(spec);
+	spec->name = (char *)name;
+	spec->basename = arena_strndup(arena, name, strcspn(name, "["));
+	j->spec = spec;
+	j->id = arena_strdup(arena, name);
+	j->state = state;
+	if (state >= JOB(ACTIVE) && state != JOB(SKIPPED)) {
+		j->attempts = 1;
+		j->started_ms = T0 + 1000;
+		j->agent_name = (char *)"gpu-01";
+	}
+	if (state >= JOB(SUCCEEDED) && state != JOB(SKIPPED))
+		j->finished_ms = T0 + 11000;
+	detail.jobs[detail.n_jobs++] = j;
+	return j;
+}
+
+static void wait_for(const char *subject, const char *sentence)
+{
+	Sluice__V1__Wait *w = arena_zalloc(arena, sizeof *w);
+
+	sluice__v1__wait__init(w);
+	w->subject = (char *)subject;
+	w->sentence = (char *)sentence;
+	detail.waits[detail.n_waits++] = w;
+}
+
+static void shows(const struct look *look, const char *expect)
+{
+	cleanup(buf_release) struct buf out = { 0 };
+
+	run_view(&detail, look, NULL, NULL, &out);
+	cr_expect_str_eq(buf_str(&out), expect);
+}
+
+Test(run_view, instances_share_a_line_and_what_is_blocked_shares_one)
+{
+	Sluice__V1__ProducedOutput output = SLUICE__V1__PRODUCED_OUTPUT__INIT,
+				   *outputs[] = { &output };
+	Sluice__V1__Job *data = job("data", JOB(SUCCEEDED));
+
+	output.size = UINT64_C(19756849562) + 64000000;
+	data->outputs = outputs;
+	data->n_outputs = 1;
+	job("train[seed=1]", JOB(ACTIVE));
+	job("train[seed=2]", JOB(SUCCEEDED));
+	job("train[seed=3]", JOB(QUEUED));
+	job("evaluate", JOB(BLOCKED));
+	job("package", JOB(BLOCKED));
+	wait_for("train[seed=3]", "needs 4 GPUs of >= 40G in zone=a");
+	wait_for("evaluate", "waits for train[seed=1]");
+	shows(&plain, "fraud-scoring #318  running 1m\n"
+		      "  ✔ data         10s     18.4 GiB\n"
+		      "  ◌ train 1/3    59s     seed=1 on gpu-01 · seed=3 waiting\n"
+		      "      seed=3: needs 4 GPUs of >= 40G in zone=a\n"
+		      "  · evaluate · package\n");
+}
+
+Test(run_view, what_failed_says_why_and_gates_show_their_numbers)
+{
+	Sluice__V1__Job *j = job("evaluate", JOB(FAILED));
+
+	j->reason = (char *)"gate not passed";
+	job("package", JOB(SKIPPED));
+	detail.verdicts[detail.n_verdicts++] = (char *)"evaluate: auc 0.95 >= 0.94: pass";
+	detail.verdicts[detail.n_verdicts++] = (char *)"evaluate: auc 0.95 >= 0.96: fail";
+	detail.verdicts[detail.n_verdicts++] = (char *)"evaluate: x >= champion.x: skipped (none)";
+	run.state = RUN(FAILED);
+	run.finished_ms = T0 + 11000;
+	run.reason = (char *)"'evaluate' failed";
+	shows(&plain, "fraud-scoring #318  failed after 11s\n"
+		      "  ✖ evaluate  10s\n"
+		      "      gate not passed\n"
+		      "      ✔ auc 0.95 >= 0.94: pass\n"
+		      "      ✖ auc 0.95 >= 0.96: fail\n"
+		      "      – x >= champion.x: skipped (none)\n"
+		      "  – package\n"
+		      "  'evaluate' failed\n");
+}
+
+Test(run_view, a_narrow_terminal_cuts_lines_and_shows_no_foreign_control_characters)
+{
+	const struct look narrow = { .width = 30, .now_ms = T0 + 60000 };
+
+	job("train", JOB(QUEUED));
+	wait_for("train", "needs \033[2J a free slot somewhere");
+	shows(&narrow, "fraud-scoring #318  running 1m\n"
+		       "  ◷ train             waiting\n"
+		       "      needs ?[2J a free slot …\n");
+}
+
+Test(run_view, colours_do_not_change_the_columns)
+{
+	const struct look coloured = { .colour = true, .now_ms = T0 + 60000 };
+	cleanup(buf_release) struct buf with = { 0 }, without = { 0 };
+
+	job("data", JOB(SUCCEEDED));
+	job("train", JOB(ACTIVE));
+	run_view(&detail, &coloured, NULL, NULL, &with);
+	run_view(&detail, &plain, NULL, NULL, &without);
+	cr_expect(with.len > without.len);
+	cr_expect_eq(text_width(buf_str(&with)), text_width(buf_str(&without)));
+}
+
+static const char *loss(void *arg, const Sluice__V1__Job *j)
+{
+	return "epoch 9 loss 0.213 ↓";
+}
+
+Test(run_view, progress_stands_in_the_place_of_the_agent)
+{
+	cleanup(buf_release) struct buf out = { 0 };
+
+	job("train", JOB(ACTIVE))->attempts = 2;
+	run_view(&detail, &plain, loss, NULL, &out);
+	cr_expect(strstr(buf_str(&out), "59s     epoch 9 loss 0.213 ↓ (attempt 2)\n"), "%s",
+		  buf_str(&out));
+}
+
+/* ---- as a story ---- */
+
+static void tells(const Sluice__V1__RunDetail *before, const char *expect)
+{
+	cleanup(buf_release) struct buf out = { 0 };
+
+	run_changes(before, &detail, &plain, &out);
+	cr_expect_str_eq(buf_str(&out), expect);
+}
+
+Test(run_view, only_what_changed_is_told)
+{
+	Sluice__V1__RunDetail before;
+	Sluice__V1__Job *data = job("data", JOB(ACTIVE)), was = *data, *jobs[] = { &was, NULL };
+	Sluice__V1__Job *train = job("train", JOB(BLOCKED)), then = *train;
+
+	tells(NULL, "00:17:40  ◌ data running on gpu-01\n");
+	before = detail;
+	jobs[1] = &then;
+	before.jobs = jobs;
+	tells(&before, "");
+	data->state = JOB(SUCCEEDED);
+	data->finished_ms = T0 + 11000;
+	train->state = JOB(QUEUED);
+	before.n_waits = 0;
+	wait_for("train", "needs a free slot; retry in 3s");
+	tells(&before, "00:17:40  ✔ data succeeded after 10s\n"
+		       "00:17:40  ◷ train waiting\n"
+		       "00:17:40  ◷ train waits: needs a free slot; retry in 3s\n");
+}
+
+Test(run_view, a_wait_whose_numbers_alone_changed_is_no_news)
+{
+	Sluice__V1__RunDetail before;
+	Sluice__V1__Wait was, *waits[] = { &was };
+
+	job("train", JOB(QUEUED));
+	wait_for("train", "retry in 3.5s");
+	was = *detail.waits[0];
+	was.sentence = (char *)"retry in 12s";
+	before = detail;
+	before.waits = waits;
+	tells(&before, "");
+	was.sentence = (char *)"retry after failure";
+	tells(&before, "00:17:40  ◷ train waits: retry in 3.5s\n");
+}
+
+Test(run_view, the_end_is_told_once)
+{
+	Sluice__V1__RunDetail before = detail;
+	Sluice__V1__Run was = run;
+
+	before.run = &was;
+	run.state = RUN(SUCCEEDED);
+	run.finished_ms = T0 + 20000;
+	tells(&before, "00:17:40  fraud-scoring #318 succeeded after 20s\n");
+	tells(&detail, "");
+}
