@@ -6,7 +6,11 @@
 
 #include "controller/api/private.h"
 
-enum { SCANNED = 20000, NODES = 1000 };
+enum {
+	SCANNED = 20000,
+	NODES = 1000,
+	METRICS_SHOWN = 16, /* of a node of a lineage */
+};
 
 static int get(struct rpc_call *call, const Sluice__V1__GetArtifactRequest *request,
 	       Sluice__V1__Artifact *reply, struct error *err)
@@ -78,8 +82,10 @@ static bool mentions(const Sluice__V1__Artifact *a, const char *word, size_t len
 	return false;
 }
 
-static bool matches(const Sluice__V1__Artifact *a, const Sluice__V1__ListArtifactsRequest *q)
+static bool matches(void *arg, const ProtobufCMessage *message)
 {
+	const Sluice__V1__Artifact *a = (const Sluice__V1__Artifact *)message;
+	const Sluice__V1__ListArtifactsRequest *q = arg;
 	const char *word = q->query;
 
 	if (q->kind && a->kind != q->kind)
@@ -101,38 +107,28 @@ static bool matches(const Sluice__V1__Artifact *a, const Sluice__V1__ListArtifac
 	}
 }
 
-/* Pages of what matches; a page of rows may give none, so several are read, up to SCANNED rows. */
 int artifacts_list(struct rpc_call *call, const Sluice__V1__ListArtifactsRequest *request,
 		   Sluice__V1__ListArtifactsReply *reply, struct error *err)
 {
 	cleanup(store_reader_givep) struct store_reader *r =
 		store_reader_take(api_of(call)->store, err);
-	struct row_filter filter = { .after = page_token(request->page) };
+	struct row_filter filter = { .limit = page_size(request->page),
+				     .max_bytes = REPLY_BYTES,
+				     .after = page_token(request->page),
+				     .match = matches,
+				     .match_arg = (void *)request };
 	struct arena *a = rpc_arena(call);
-	size_t want = (size_t)page_size(request->page);
 	Sluice__V1__Run *run = NULL;
+	struct row_page page;
 
 	if (!r || (*request->run && !(run = find_run(r, request->run, a, err))))
 		return -1;
 	filter.parent = run ? run->id : NULL;
-	reply->artifacts = arena_alloc(a, want * sizeof *reply->artifacts);
-	for (int seen = 0; seen < SCANNED && reply->n_artifacts < want; seen += filter.limit) {
-		struct row_page page;
-
-		filter.limit = (int)(want - reply->n_artifacts);
-		if (reader_list(r, ROW_ARTIFACT, &filter, a, &page, err) < 0)
-			return -1;
-		for (size_t i = 0; i < page.count; i++) {
-			Sluice__V1__Artifact *artifact = (Sluice__V1__Artifact *)page.messages[i];
-
-			if (matches(artifact, request))
-				reply->artifacts[reply->n_artifacts++] = artifact;
-		}
-		reply->next = (char *)page.next;
-		filter.after = page.next;
-		if (!*page.next)
-			break;
-	}
+	if (reader_list(r, ROW_ARTIFACT, &filter, a, &page, err) < 0)
+		return -1;
+	reply->artifacts = (Sluice__V1__Artifact **)page.messages;
+	reply->n_artifacts = page.count;
+	reply->next = (char *)page.next;
 	return 0;
 }
 
@@ -142,6 +138,7 @@ struct walk {
 	struct store_reader *reader;
 	struct arena *arena;
 	Sluice__V1__LineageReply *reply;
+	size_t bytes; /* of the nodes */
 };
 
 static bool walk_knows(const struct walk *w, const char *digest)
@@ -158,7 +155,9 @@ static void walk_add(struct walk *w, Sluice__V1__Artifact *artifact, uint32_t de
 
 	if (walk_knows(w, artifact->digest))
 		return;
-	if (w->reply->n_nodes == NODES) {
+	artifact->n_metrics = MIN(artifact->n_metrics, (size_t)METRICS_SHOWN);
+	w->bytes += protobuf_c_message_get_packed_size(&artifact->base);
+	if (w->reply->n_nodes == NODES || (w->reply->n_nodes && w->bytes > REPLY_BYTES)) {
 		w->reply->truncated = true;
 		return;
 	}

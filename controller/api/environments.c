@@ -80,6 +80,7 @@ static int history(struct rpc_call *call, const Sluice__V1__HistoryRequest *requ
 	cleanup(message_freep) Sluice__V1__EnvironmentDetail *there = NULL;
 	struct row_filter filter = { .parent = request->environment,
 				     .limit = page_size(request->page),
+				     .max_bytes = REPLY_BYTES,
 				     .after = page_token(request->page) };
 	struct row_page page;
 

@@ -53,6 +53,11 @@ int api_look(struct rpc_call *call, decide_fn *decide, const void *request, Prot
 /* A copy of a message into the reply, in an arena: the call's, or, where a call answers many times,
  * one of its own for each answer. */
 int api_copy(struct arena *arena, const void *message, ProtobufCMessage *reply, struct error *err);
+/* Clients take messages of 4 MiB; an answer that could be larger is ended or shortened here. */
+enum { REPLY_BYTES = 2 << 20 };
+/* Leaves out of its jobs what is long, the least missed first, until it has at most this size; says
+ * so in `shortened`. The messages are an arena's. */
+void detail_shorten(Sluice__V1__RunDetail *detail, size_t most);
 /* Size and token of a page request: 1..1000, and "" for none. */
 int page_size(const Sluice__V1__PageRequest *page);
 const char *page_token(const Sluice__V1__PageRequest *page);

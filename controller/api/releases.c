@@ -7,6 +7,11 @@
 
 #include "controller/api/private.h"
 
+enum {
+	LISTED = 100,	     /* releases of one page */
+	METRICS_LISTED = 16, /* of each part in a page; one release alone has all */
+};
+
 /* Where it is live comes from the engine, its parts and verdicts from the store. */
 static int detail(struct rpc_call *call, struct store_reader *r, Sluice__V1__Release *release,
 		  Sluice__V1__ReleaseDetail *ret, struct error *err)
@@ -55,7 +60,8 @@ static int list(struct rpc_call *call, const Sluice__V1__ListReleasesRequest *re
 {
 	cleanup(store_reader_givep) struct store_reader *r =
 		store_reader_take(api_of(call)->store, err);
-	struct row_filter filter = { .limit = page_size(request->page),
+	struct row_filter filter = { .limit = MIN(page_size(request->page), (int)LISTED),
+				     .max_bytes = REPLY_BYTES / 2,
 				     .after = page_token(request->page) };
 	struct arena *a = rpc_arena(call);
 	struct row_page page;
@@ -73,6 +79,9 @@ static int list(struct rpc_call *call, const Sluice__V1__ListReleasesRequest *re
 		sluice__v1__release_detail__init(d);
 		if (detail(call, r, release, d, err) < 0)
 			return -1;
+		for (size_t k = 0; k < d->n_parts; k++)
+			d->parts[k]->n_metrics =
+				MIN(d->parts[k]->n_metrics, (size_t)METRICS_LISTED);
 		reply->releases[reply->n_releases++] = d;
 	}
 	reply->next = (char *)page.next;

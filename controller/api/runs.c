@@ -101,8 +101,8 @@ static int closed_detail(struct store_reader *r, Sluice__V1__Run *run, struct ar
 
 /* Open runs are the engine's, closed ones the store's; one that closes in between is found at the
  * second look. */
-static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1__RunDetail *ret,
-		  struct error *err)
+static int whole_detail(struct api *api, struct arena *a, const char *text,
+			Sluice__V1__RunDetail *ret, struct error *err)
 {
 	cleanup(store_reader_givep) struct store_reader *r = store_reader_take(api->store, err);
 	cleanup(message_freep) Sluice__V1__RunDetail *open = NULL;
@@ -122,6 +122,15 @@ static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1
 	error_clear(err);
 	run = find_run(r, run->id, a, err);
 	return run ? closed_detail(r, run, a, ret, err) : -1;
+}
+
+static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1__RunDetail *ret,
+		  struct error *err)
+{
+	if (whole_detail(api, a, text, ret, err) < 0)
+		return -1;
+	detail_shorten(ret, REPLY_BYTES);
+	return 0;
 }
 
 static int get(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
@@ -173,6 +182,7 @@ static int list(struct rpc_call *call, const Sluice__V1__ListRunsRequest *reques
 	struct row_filter filter = { .key = *request->pipeline ? request->pipeline : NULL,
 				     .state = (int)request->state,
 				     .limit = page_size(request->page),
+				     .max_bytes = REPLY_BYTES,
 				     .after = page_token(request->page) };
 	struct row_page page;
 

@@ -15,7 +15,7 @@
 
 #define STATE(name) SLUICE__V1__AGENT__STATE__##name
 
-enum { LABELS_MAX = 64 };
+enum { LABELS_MAX = 64, LIST_BYTES = 2 << 20 };
 
 bool agent_name_valid(const char *name)
 {
@@ -325,16 +325,20 @@ int agents_list(struct world *w, struct now now, const void *req, void *reply, s
 		xcalloc(HASH_CNT(by_id, w->agents_by_id) + 1, sizeof(struct agent *));
 	Sluice__V1__ListAgentsReply **ret = reply;
 	struct agent *agent, *next;
-	size_t n = 0;
+	size_t n = 0, bytes = 0;
 
 	HASH_ITER(by_id, w->agents_by_id, agent, next)
 		if (strcmp(agent->row->name, page->after ? page->after : "") > 0)
 			all[n++] = agent;
 	qsort(all, n, sizeof(*all), by_name);
-	for (size_t i = 0; i < n && i < page->limit; i++)
-		message_append(list, agents, detail(w, all[i]));
-	if (n > page->limit && page->limit)
-		message_set_string(&list->next, all[page->limit - 1]->row->name);
+	while (list->n_agents < MIN(n, page->limit) && bytes < LIST_BYTES) {
+		Sluice__V1__AgentDetail *d = detail(w, all[list->n_agents]);
+
+		bytes += protobuf_c_message_get_packed_size(&d->base);
+		message_append(list, agents, d);
+	}
+	if (n > list->n_agents && list->n_agents)
+		message_set_string(&list->next, all[list->n_agents - 1]->row->name);
 	*ret = list;
 	return 0;
 }

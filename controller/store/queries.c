@@ -157,13 +157,15 @@ static int fill(struct db_statement *st, enum row_kind kind, const struct row_fi
 		struct arena *a, struct row_page *page, struct place *last, struct error *err)
 {
 	cleanup(arena_freep) struct arena *scratch = f->match ? arena_new(0) : NULL;
+	size_t bytes = 0;
 	int seen = 0, r;
 
 	while ((r = db_step(st, err)) > 0) {
 		ProtobufCMessage *m = NULL;
 		int want;
 
-		if ((int)page->count == f->limit || seen++ == MATCH_MAX)
+		if ((int)page->count == f->limit || seen++ == MATCH_MAX ||
+		    (f->max_bytes && bytes >= f->max_bytes))
 			break;
 		want = wanted(st, kind, f, scratch, err);
 		if (want > 0)
@@ -174,6 +176,8 @@ static int fill(struct db_statement *st, enum row_kind kind, const struct row_fi
 		}
 		if (want)
 			page->messages[page->count++] = m;
+		if (want && f->max_bytes)
+			bytes += protobuf_c_message_get_packed_size(m);
 		last->time_ms = db_int(st, 5);
 		snprintf(last->id, sizeof last->id, "%s", db_text(st, 0));
 	}

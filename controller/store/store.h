@@ -81,6 +81,7 @@ struct row_filter {
 	bool oldest_first;
 	bool open_only;
 	int limit;	   /* 1..1000 */
+	size_t max_bytes;  /* 0: any; a page ends with the row that makes it as large, packed */
 	const char *after; /* the last page's `next`, or "" */
 	/* NULL, or what no column can tell. Tried on at most 10,000 rows a page: a page may be
 	 * short, even empty, and still have a next. */

@@ -67,6 +67,28 @@ Test(queries, pages_show_every_row_once_newest_first)
 	teardown(f);
 }
 
+Test(queries, a_page_ends_where_it_would_be_too_large)
+{
+	struct fixture *f = setup();
+	struct store_reader *r;
+	struct arena *a = arena_new(0);
+	struct row_page page;
+
+	fill(f, 100);
+	walk(f, (struct row_filter){ .limit = 50, .max_bytes = 1 }, 100, -1, 100);
+	walk(f, (struct row_filter){ .limit = 50, .max_bytes = 500 }, 100, -1, 100);
+	walk(f, (struct row_filter){ .limit = 50, .max_bytes = 1 << 20 }, 100, -1, 100);
+	r = take(f);
+	cr_assert_eq(reader_list(r, ROW_RUN,
+				 &(struct row_filter){ .limit = 50, .max_bytes = 1, .after = "" },
+				 a, &page, &f->err),
+		     0);
+	cr_expect_eq(page.count, 1);
+	store_reader_give(r);
+	arena_free(a);
+	teardown(f);
+}
+
 static bool ends_in_seven(void *arg, const ProtobufCMessage *m)
 {
 	return ((const Sluice__V1__Run *)m)->number % 10 == 7;
