@@ -153,7 +153,8 @@ class Cluster:
         until("the controller serves", probe)
         if not self.api:
             self.api = self.client(self.admin_token)
-        return self.api.system.Info(pb.Empty(), wait_for_ready=True, timeout=PATIENCE)
+        return self.retry(lambda: self.api.system.Info(pb.Empty(), wait_for_ready=True,
+                                                       timeout=PATIENCE))
 
     def kill_controller(self):
         self.controller.kill()
