@@ -15,6 +15,11 @@
 
 #define STATE(name) SLUICE__V1__ATTEMPT_STATE__ATTEMPT_##name
 
+enum {
+	EXIT_TEXT = 1000,  /* bytes kept of how an attempt ended */
+	METRIC_NAME = 256, /* a metric with a longer name is not kept */
+};
+
 int attempt_closed(struct world *w, const struct agent *agent, uint64_t fence,
 		   Sluice__V1__Attempt **ret, struct error *err)
 {
@@ -64,11 +69,17 @@ static int check_blob(struct world *w, const struct attempt *a, const char *dige
 	return found < 0 ? -1 : 0;
 }
 
+/* Each costs a read, and no job has more than its file says. */
+static size_t outputs_named(const struct attempt *a, const Sluice__V1__FinishedAttempt *f)
+{
+	return MIN(f->n_outputs, a->job->row->spec->n_outputs);
+}
+
 static int check_outputs(struct world *w, const struct attempt *a,
 			 const Sluice__V1__FinishedAttempt *f, Sluice__V1__FinishNeed *need,
 			 struct error *err)
 {
-	for (size_t i = 0; i < f->n_outputs; i++) {
+	for (size_t i = 0; i < outputs_named(a, f); i++) {
 		cleanup(message_freep) Sluice__V1__Artifact *row = NULL;
 		int found = artifact_of_fence(w, a, f->outputs[i]->name, f->outputs[i]->digest,
 					      &row, err);
@@ -160,8 +171,20 @@ static void take_outputs(struct world *w, const struct attempt *a, Sluice__V1__J
 static void take_metrics(Sluice__V1__Job *row, const Sluice__V1__FinishedAttempt *f)
 {
 	for (size_t i = 0; i < f->n_metrics && row->n_metrics < METRICS_MAX; i++)
-		if (isfinite(f->metrics[i]->value))
+		if (isfinite(f->metrics[i]->value) && strlen(f->metrics[i]->name) <= METRIC_NAME)
 			message_append(row, metrics, message_copy(f->metrics[i]));
+}
+
+/* A sentence goes into rows and events; what is longer is cut between two characters. */
+static void clip(char *sentence)
+{
+	size_t at = EXIT_TEXT;
+
+	if (strlen(sentence) <= EXIT_TEXT)
+		return;
+	while (at && ((unsigned char)sentence[at] & 0xc0) == 0x80)
+		at--;
+	sentence[at] = '\0';
 }
 
 static const char *missing_output(const Sluice__V1__Job *row)
@@ -179,6 +202,7 @@ static Sluice__V1__Exit *exit_of(const Sluice__V1__Job *row, const Sluice__V1__F
 	cleanup(freep) char *text = NULL;
 	const char *missing;
 
+	clip(exit->text);
 	if (exit->reason == SLUICE__V1__EXIT_REASON__EXIT_REASON_UNSPECIFIED) {
 		exit->reason = SLUICE__V1__EXIT_REASON__EXIT_INFRA;
 		message_set_string(&exit->text, "the agent did not say how it ended");

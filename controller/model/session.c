@@ -348,12 +348,59 @@ static int dispatch(struct world *w, struct agent *agent, const struct agent_mes
 	}
 }
 
+/* ---- what is too much ---- */
+
+/* No agent has more slots than 1024, nor as many attempts again whose ends are on their way; each
+ * that is named may cost a read. */
+enum { NAMED_MAX = 4096, ENDPOINT_MAX = 300 };
+
+/* Ids of ours, and an address: they are kept in a row, and told to others. */
+static bool report_is_sane(const Sluice__V1__HostReport *r)
+{
+	bool sane = strlen(r->live) < ID_SIZE && strlen(r->endpoint) <= ENDPOINT_MAX &&
+		    strspn(r->endpoint, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+					"0123456789.:_[]%-") == strlen(r->endpoint);
+
+	for (size_t i = 0; sane && i < r->n_slots; i++)
+		sane = strlen(r->slots[i]) < ID_SIZE;
+	return sane;
+}
+
+static bool register_is_sane(const Sluice__V1__Register *r)
+{
+	bool sane = r->n_held <= NAMED_MAX && r->n_hosts <= NAMED_MAX;
+
+	for (size_t i = 0; sane && i < r->n_hosts; i++)
+		sane = report_is_sane(r->hosts[i]);
+	return sane;
+}
+
+static bool is_sane(const Sluice__V1__AgentMessage *m)
+{
+	switch (m->body_case) {
+	case SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER:
+		return register_is_sane(m->register_);
+	case SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT:
+		return m->accept->n_fences <= NAMED_MAX;
+	case SLUICE__V1__AGENT_MESSAGE__BODY_RENEW:
+		return m->renew->n_fences <= NAMED_MAX;
+	case SLUICE__V1__AGENT_MESSAGE__BODY_FINISH:
+		return m->finish->n_attempts <= NAMED_MAX;
+	case SLUICE__V1__AGENT_MESSAGE__BODY_HOST_REPORT:
+		return report_is_sane(m->host_report);
+	default:
+		return true;
+	}
+}
+
 static const char *refusal(const struct agent *agent, const struct agent_message *m)
 {
 	bool registers = m->message->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER;
 
 	if (!agent || agent->row->state == SLUICE__V1__AGENT__STATE__REVOKED)
 		return "this agent is not enrolled, or was revoked";
+	if (!is_sane(m->message))
+		return "a message that names more than an agent can have";
 	if (registers)
 		return agent->session == m->session ? "Register comes once in a session" : NULL;
 	if (agent->session != m->session)

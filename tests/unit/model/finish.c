@@ -38,6 +38,34 @@ Test(finish, a_finish_repeated_gets_the_same_answer_for_ever)
 	scene_end(&s);
 }
 
+Test(finish, what_an_agent_says_of_an_end_is_kept_in_short)
+{
+	struct scene s = scene_running();
+	Sluice__V1__FinishedAttempt *f = message_new(&sluice__v1__finished_attempt__descriptor);
+	cleanup(message_freep) Sluice__V1__Job *job = NULL;
+	char text[5000];
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text + 999, "\xc3\xa4", 2); /* across the cut */
+	f->fence = s.fence;
+	f->exit = message_new(&sluice__v1__exit__descriptor);
+	f->exit->reason = EXIT(INFRA);
+	message_set_string(&f->exit->text, text);
+	for (int i = 0; i < 2; i++) {
+		Sluice__V1__Metric *m = message_new(&sluice__v1__metric__descriptor);
+
+		message_set_string(&m->name, i ? text : "accuracy");
+		message_append(f, metrics, m);
+	}
+	agent_finish_with(s.a, f, 0);
+	cr_expect(agent_was_acked(s.a, s.fence));
+	job = lab_job_row(s.l, s.run, "job");
+	cr_expect_eq(strlen(job->exit->text), 999, "%zu", strlen(job->exit->text));
+	cr_expect_eq(job->n_metrics, 1);
+	scene_end(&s);
+}
+
 Test(finish, a_finish_before_accepted_is_stopped)
 {
 	struct scene s = scene_offered();

@@ -30,6 +30,56 @@ Test(session, a_controller_that_restarts_disturbs_no_job)
 	scene_end(&s);
 }
 
+static Sluice__V1__AgentMessage *said(Sluice__V1__AgentMessage__BodyCase body, const void *what)
+{
+	Sluice__V1__AgentMessage *m = message_new(&sluice__v1__agent_message__descriptor);
+
+	m->body_case = body;
+	m->renew = (Sluice__V1__Renew *)what;
+	return m;
+}
+
+Test(session, a_message_that_names_more_than_any_agent_has_ends_the_session)
+{
+	struct scene s = scene_running();
+	Sluice__V1__Renew *renew = message_new(&sluice__v1__renew__descriptor);
+
+	for (size_t i = 0; i < 4096; i++)
+		message_append(renew, fences, s.fence + i);
+	agent_send(s.a, said(SLUICE__V1__AGENT_MESSAGE__BODY_RENEW, message_copy(renew)), NULL);
+	cr_expect_not(s.a->closed);
+	message_append(renew, fences, s.fence);
+	agent_send(s.a, said(SLUICE__V1__AGENT_MESSAGE__BODY_RENEW, renew), NULL);
+	cr_expect(s.a->closed);
+	expect_attempt(s.l, s.fence, ATTEMPT(RUNNING));
+	scene_end(&s);
+}
+
+Test(session, a_report_of_a_host_holds_ids_and_an_address)
+{
+	static const struct {
+		const char *live, *endpoint;
+		bool well;
+	} cases[] = {
+		{ "", "gpu-1.example.org:18000", true },
+		{ "", "[fe80::1%eth0]:18000", true },
+		{ "", "host:1,other:2", false },
+		{ "", "host:1 $(reboot)", false },
+		{ "0123456789012345678901234567890123456", "", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct scene s = scene_running();
+		Sluice__V1__HostReport *r = message_new(&sluice__v1__host_report__descriptor);
+
+		message_set_string(&r->live, cases[i].live);
+		message_set_string(&r->endpoint, cases[i].endpoint);
+		agent_send(s.a, said(SLUICE__V1__AGENT_MESSAGE__BODY_HOST_REPORT, r), NULL);
+		cr_expect_eq(s.a->closed, !cases[i].well, "case %zu", i);
+		scene_end(&s);
+	}
+}
+
 Test(session, a_lost_session_does_not_end_the_lease)
 {
 	struct scene s = scene_running();
