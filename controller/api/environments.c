@@ -140,8 +140,8 @@ static int watch(struct rpc_call *call, const Sluice__V1__WatchEnvironmentReques
 			return -1;
 		if (*request->promotion && is_over(now.promotion))
 			return 0;
-		if (!watch_wait(&w, "", request->environment))
-			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping");
+		if (!watch_wait(&w, "", request->environment, err))
+			return -1;
 	}
 }
 

@@ -65,8 +65,8 @@ static int watch(struct rpc_call *call, const Sluice__V1__WatchEventsRequest *re
 		if (!request->follow)
 			return 0;
 		w.seen = seen;
-		if (!watch_wait(&w, by_id.run, request->environment))
-			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping");
+		if (!watch_wait(&w, by_id.run, request->environment, err))
+			return -1;
 	}
 }
 

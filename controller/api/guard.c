@@ -9,11 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "controller/model/agents.h"
 #include "controller/model/tokens.h"
 #include "crypto/cert.h"
 #include "crypto/digest.h"
 #include "crypto/keys.h"
+
+enum { LONGEST_LISTEN_MS = 60 * 1000 }; /* then the clock is looked at again */
 
 static unsigned bits_of(Sluice__V1__Role role)
 {
@@ -170,6 +173,22 @@ static int admit_user(struct api *api, const struct rpc_caller *caller, unsigned
 				     .groups = i->token->groups,
 				     .n_groups = i->token->n_groups };
 	return 0;
+}
+
+int access_left_ms(const struct rpc_call *call)
+{
+	const Sluice__V1__Token *token = identity_of(call)->token;
+	int64_t left;
+
+	if (!token || !token->expires_ms)
+		return -1;
+	left = token->expires_ms - clock_wall_ms();
+	return (int)MAX(MIN(left, (int64_t)LONGEST_LISTEN_MS), INT64_C(0));
+}
+
+int access_over(struct error *err)
+{
+	return error_id(err, "E0301", "the token has expired meanwhile");
 }
 
 int guard(void *self, const struct rpc_caller *caller, unsigned access, struct rpc_identity *ret,

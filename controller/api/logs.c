@@ -303,7 +303,11 @@ static int send_log(struct reading *r, bool follow, struct error *err)
 		} else if (ended || !follow) {
 			return send_chunk(r, NULL, 0, ended, err);
 		} else {
-			log_reader_wait(r->reader, r->offset, -1);
+			int left = access_left_ms(r->call);
+
+			if (!left)
+				return access_over(err);
+			log_reader_wait(r->reader, r->offset, left);
 		}
 	}
 	return error_set(err, ERR_CANCELLED, "the reader left");
@@ -391,8 +395,8 @@ static Sluice__V1__Attempt *find(struct reading *r, const Sluice__V1__ReadLogReq
 			return NULL;
 		}
 		store_reader_give(steal(store));
-		if (!watch_wait(&w, run->id, ""))
-			return error_set(err, ERR_CANCELLED, "the reader left"), NULL;
+		if (!watch_wait(&w, run->id, "", err))
+			return NULL;
 	}
 }
 

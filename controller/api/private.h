@@ -40,6 +40,11 @@ static inline struct api *api_of(const struct rpc_call *call)
 	return rpc_self(call);
 }
 
+/* For how long this caller may go on listening, for a wait: -1 is for ever, 0 not any more. A stream
+ * outlives the question that the guard asked when it began. */
+int access_left_ms(const struct rpc_call *call);
+int access_over(struct error *err); /* -1: that the token has expired */
+
 /* ---- reply.c ---- */
 
 /* Asks, and puts the heap message that came back into the call's reply. */
@@ -89,9 +94,9 @@ struct watch {
 };
 void watch_begin(struct watch *w, struct rpc_call *call);
 void watch_end(struct watch *w); /* fits cleanup() */
-/* Until something of this run or environment happened since the last call. false: the client left.
- */
-bool watch_wait(struct watch *w, const char *run_id, const char *environment);
+/* Until something of this run or environment happened since the last call. false: the client left,
+ * its token expired, or the controller stops. */
+bool watch_wait(struct watch *w, const char *run_id, const char *environment, struct error *err);
 
 /* ---- the services ---- */
 extern const struct rpc_method agents_api[], runs_api[], logs_api[], artifacts_api[],

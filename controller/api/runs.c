@@ -169,8 +169,8 @@ static int watch(struct rpc_call *call, const Sluice__V1__GetRunRequest *request
 			sizeof id); /* "" was the newest then, and stays that run */
 		run = id;
 		rest_after(began);
-		if (!watch_wait(&w, id, ""))
-			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping");
+		if (!watch_wait(&w, id, "", err))
+			return -1;
 	}
 }
 

@@ -3,6 +3,8 @@
  */
 #include "controller/api/private.h"
 
+#include "base/clock.h"
+
 static void wake(void *arg)
 {
 	feed_wake(arg);
@@ -23,18 +25,23 @@ void watch_end(struct watch *w)
 	feed_waiter_free(w->waiter);
 }
 
-bool watch_wait(struct watch *w, const char *run_id, const char *environment)
+bool watch_wait(struct watch *w, const char *run_id, const char *environment, struct error *err)
 {
 	for (;;) {
-		uint64_t last = feed_wait(w->waiter, w->seen, -1);
+		int left = access_left_ms(w->call);
+		int64_t until = clock_mono_us() / 1000 + left;
+		uint64_t last = left ? feed_wait(w->waiter, w->seen, left) : w->seen;
 		uint64_t from = w->seen;
 
 		if (rpc_cancelled(w->call))
-			return false;
+			return error_set(err, ERR_CANCELLED, "the client left"), false;
+		if (!left)
+			return access_over(err), false;
 		w->seen = last;
 		if (last > from && feed_concerns(w->api->engine, from, last, run_id, environment))
 			return true;
-		if (last == from) /* woken for another reason: the engine stops */
-			return false;
+		/* woken for another reason: the engine stops */
+		if (last == from && (left < 0 || clock_mono_us() / 1000 < until))
+			return error_set(err, ERR_UNAVAILABLE, "the controller is stopping"), false;
 	}
 }
