@@ -516,22 +516,35 @@ int journal_forget_host(struct journal *j, const char *environment, struct error
 	return append(j, &r, err);
 }
 
+/* The visitor may use the journal: what it sees was copied before. */
 void journal_attempts(struct journal *j,
 		      void (*visit)(void *arg, Sluice__V1__JournalAttempt *attempt), void *arg)
 {
+	cleanup(freep) Sluice__V1__JournalAttempt **copies = NULL;
 	struct attempt_entry *e, *next;
-	LOCKED(&j->lock);
+	size_t n = 0;
 
+	lock_take(&j->lock);
+	copies = xcalloc(HASH_COUNT(j->attempts) + 1, sizeof *copies);
 	HASH_ITER(hh, j->attempts, e, next)
-		visit(arg, message_copy(e->row));
+		copies[n++] = message_copy(e->row);
+	lock_drop(&j->lock);
+	for (size_t i = 0; i < n; i++)
+		visit(arg, copies[i]);
 }
 
 void journal_hosts(struct journal *j, void (*visit)(void *arg, Sluice__V1__JournalHost *host),
 		   void *arg)
 {
+	cleanup(freep) Sluice__V1__JournalHost **copies = NULL;
 	struct host_entry *e, *next;
-	LOCKED(&j->lock);
+	size_t n = 0;
 
+	lock_take(&j->lock);
+	copies = xcalloc(HASH_COUNT(j->hosts) + 1, sizeof *copies);
 	HASH_ITER(hh, j->hosts, e, next)
-		visit(arg, message_copy(e->row));
+		copies[n++] = message_copy(e->row);
+	lock_drop(&j->lock);
+	for (size_t i = 0; i < n; i++)
+		visit(arg, copies[i]);
 }

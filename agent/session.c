@@ -98,14 +98,12 @@ static void hear(struct session *s, const Sluice__V1__ControllerMessage *m)
 
 	lock_take(&s->lock);
 	sent = sent_at_locked(s, answered_seq(m));
+	if (registered) /* before the event, which makes other threads say things */
+		s->registered = true;
 	lock_drop(&s->lock);
 	s->events.received(s->events.arg, m, sent);
-	if (!registered)
-		return;
-	lock_take(&s->lock);
-	s->registered = true;
-	lock_drop(&s->lock);
-	s->events.connected(s->events.arg, true);
+	if (registered)
+		s->events.connected(s->events.arg, true);
 }
 
 /* Opens a call and says Register, so that nothing can be posted before it. */

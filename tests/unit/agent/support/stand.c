@@ -112,6 +112,7 @@ static int opened(struct rpc_call *call, void *self, struct error *err)
 	if (s->session)
 		rpc_unref(s->session);
 	s->session = rpc_ref(call);
+	s->registered = false;
 	s->sessions++;
 	signal_all(&s->changed);
 	return 0;
@@ -135,6 +136,7 @@ static void registered(struct stand *s, struct rpc_call *call, const Sluice__V1_
 		message_append(answer->registered, held, v);
 	}
 	rpc_post(call, answer, &err);
+	s->registered = true;
 }
 
 static void accepted(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
@@ -152,6 +154,21 @@ static void accepted(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 	rpc_post(call, &answer, &err);
 }
 
+static void renewed(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
+{
+	Sluice__V1__ControllerMessage answer = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
+	Sluice__V1__RenewAck body = SLUICE__V1__RENEW_ACK__INIT;
+	struct error err = { 0 };
+
+	answer.ctl_epoch = 1;
+	answer.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_RENEW_ACK;
+	answer.renew_ack = &body;
+	body.request_seq = m->seq;
+	body.fences = m->renew->fences;
+	body.n_fences = m->renew->n_fences;
+	rpc_post(call, &answer, &err);
+}
+
 static int received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, struct error *err)
 {
 	struct stand *s = rpc_session_get(call);
@@ -159,10 +176,12 @@ static int received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, st
 
 	assert(s->n_heard < STAND_MESSAGES);
 	s->heard[s->n_heard++] = message_copy(m);
-	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER && !s->mute)
+	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER)
 		registered(s, call, m);
 	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT && !s->mute)
 		accepted(call, m);
+	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_RENEW && !s->no_renewals)
+		renewed(call, m);
 	signal_all(&s->changed);
 	return 0;
 }
@@ -255,7 +274,7 @@ const Sluice__V1__AgentMessage *stand_hear(struct stand *s, size_t *at,
 
 static bool is_connected(struct stand *s, void *arg)
 {
-	return s->session != NULL;
+	return s->session && s->registered;
 }
 
 void stand_say(struct stand *s, Sluice__V1__ControllerMessage *m)

@@ -41,10 +41,12 @@ struct stand {
 	struct stand_log logs[STAND_LOGS];
 	size_t n_logs;
 	struct rpc_call *session; /* the open one, a reference */
+	bool registered;	  /* and its Register was answered */
 	unsigned sessions;
 	Sluice__V1__AgentMessage *heard[STAND_MESSAGES]; /* all of them, copies */
 	size_t n_heard;
-	bool mute;				  /* Register and Accept are not answered */
+	bool mute;				  /* Accept is not answered */
+	bool no_renewals;			  /* nor Renew */
 	Sluice__V1__HeldVerdict__Verdict verdict; /* for what is held; 0: CONTINUE */
 
 	/* Every n-th message of a stream of that kind ends it with UNAVAILABLE; 0: never. */
