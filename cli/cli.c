@@ -96,6 +96,8 @@ struct rpc_channel *cli_channel(struct cli *cli, struct error *err)
 	cli->channel = rpc_dial(&endpoint, err);
 	if (!cli->channel)
 		error_wrap(err, "the context '%s'", context.name);
+	if (*context.dev)
+		cli->dev = arena_strdup(cli->arena, context.dev);
 	context_release(&context);
 	return cli->channel;
 }
@@ -163,6 +165,8 @@ int cli_main(int argc, char **argv)
 	log_set_level(LOG_LEVEL_WARN);
 	status = run(&cli, argc - 1, argv + 1, &err);
 	if (status < 0) {
+		if (err.code == ERR_UNAVAILABLE && cli.dev)
+			error_hint(&err, "start it with: sluice dev --dir %s", cli.dev);
 		say_error(&err);
 		status = status_of_error(&err);
 	}

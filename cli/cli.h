@@ -37,6 +37,7 @@ struct cli {
 	struct arena *arena; /* as long as the program */
 	bool json;	     /* --json */
 	struct rpc_channel *channel;
+	char *dev; /* the directory of `sluice dev` that the channel leads to; NULL: none */
 };
 
 /* All of it: parse, run, say what went wrong. */

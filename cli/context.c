@@ -20,6 +20,7 @@ void context_release(struct context *c)
 	free(c->address);
 	free(c->token);
 	free(c->ca_pem);
+	free(c->dev);
 	memset(c, 0, sizeof *c);
 }
 
@@ -38,7 +39,7 @@ void contexts_free(struct contexts *all)
 static struct context copy_of(const struct context *c)
 {
 	return (struct context){ xstrdup(c->name), xstrdup(c->address), xstrdup(c->token),
-				 xstrdup(c->ca_pem), c->dev };
+				 xstrdup(c->ca_pem), xstrdup(c->dev ? c->dev : "") };
 }
 
 struct context *contexts_find(const struct contexts *all, const char *name)
@@ -110,17 +111,16 @@ static int parse(struct contexts *all, const struct buf *text, struct error *err
 	{
 		struct context c = { .name = (char *)name,
 				     .token = (char *)"",
-				     .ca_pem = (char *)"" };
-		int dev = 0;
+				     .ca_pem = (char *)"",
+				     .dev = (char *)"" };
 
-		if (json_unpack(item, "{s:s, s?s, s?s, s?b}", "address", &c.address, "token",
-				&c.token, "ca_pem", &c.ca_pem, "dev", &dev) < 0) {
+		if (json_unpack(item, "{s:s, s?s, s?s, s?s}", "address", &c.address, "token",
+				&c.token, "ca_pem", &c.ca_pem, "dev", &c.dev) < 0) {
 			error_set(err, ERR_CORRUPT, "'%s': the context '%s' is incomplete",
 				  all->path, name);
 			json_decref(root);
 			return -1;
 		}
-		c.dev = dev;
 		contexts_put(all, &c);
 	}
 	if (current && contexts_find(all, current))
@@ -172,11 +172,9 @@ int contexts_save(const struct contexts *all, struct error *err)
 
 	for (size_t i = 0; i < all->count; i++) {
 		const struct context *c = &all->items[i];
-		json_t *item = json_pack("{s:s, s:s, s:s}", "address", c->address, "token",
-					 c->token, "ca_pem", c->ca_pem);
+		json_t *item = json_pack("{s:s, s:s, s:s, s:s}", "address", c->address, "token",
+					 c->token, "ca_pem", c->ca_pem, "dev", c->dev);
 
-		if (c->dev)
-			json_object_set_new(item, "dev", json_true());
 		json_object_set_new(map, c->name, item);
 	}
 	root = json_pack("{s:s?, s:o}", "current", all->current, "contexts", map);
@@ -202,7 +200,7 @@ static int from_environment(const char *address, struct context *ret, struct err
 	if (file_read(ca, FILE_LIMIT, &pem, err) < 0)
 		return error_wrap(err, "SLUICE_CA");
 	*ret = (struct context){ xstrdup("SLUICE_ADDRESS"), xstrdup(address),
-				 xstrdup(token ? token : ""), buf_detach(&pem), false };
+				 xstrdup(token ? token : ""), buf_detach(&pem), xstrdup("") };
 	return 0;
 }
 

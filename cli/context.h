@@ -15,7 +15,7 @@
 
 struct context {
 	char *name, *address, *token, *ca_pem;
-	bool dev; /* made by `sluice dev` */
+	char *dev; /* made by `sluice dev`: its directory; "" otherwise */
 };
 
 struct contexts {

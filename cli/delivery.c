@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/env_view.h"
+#include "cli/lineage.h"
 #include "cli/out.h"
 #include "cli/stubs.h"
 #include "cli/verbs.h"
@@ -52,6 +53,40 @@ static int go_on(struct cli *cli, const Sluice__V1__Promotion *p, struct error *
 
 /* ---- promote ---- */
 
+/* "r57 fraud-scoring (model m:4c1e, code s:7be1, 9f31c2e) -> production, now r52" */
+static void put_headline(struct cli *cli, const Sluice__V1__PromoteRequest *promote)
+{
+	Sluice__V1__GetReleaseRequest ask = SLUICE__V1__GET_RELEASE_REQUEST__INIT;
+	Sluice__V1__GetEnvironmentRequest where = SLUICE__V1__GET_ENVIRONMENT_REQUEST__INIT;
+	cleanup(buf_release) struct buf line = { 0 };
+	const Sluice__V1__EnvironmentDetail *env;
+	const Sluice__V1__ReleaseDetail *d;
+	char label[RELEASE_LABEL];
+
+	ask.release = promote->release;
+	where.environment = promote->environment;
+	d = releases_get(cli->channel, cli->arena, &ask, NULL);
+	env = environments_get(cli->channel, cli->arena, &where, NULL);
+	if (d) {
+		buf_printf(&line, "r%u %s (", d->release->number, d->release->pipeline);
+		for (size_t i = 0; i < d->release->n_parts; i++) {
+			const Sluice__V1__ReleasePart *part = d->release->parts[i];
+			char digest[LINEAGE_SHORT];
+
+			buf_printf(&line, "%s %s, ", part->slot,
+				   lineage_short(part->kind, part->digest, digest));
+		}
+		buf_printf(&line, "%s)", d->release->source_label);
+	} else {
+		buf_puts(&line, promote->release);
+	}
+	buf_printf(&line, " -> %s", promote->environment);
+	if (env)
+		buf_printf(&line, ", now %s",
+			   release_label(env->live ? env->live->number : 0, label));
+	out_printf("%s%s\n", buf_str(&line), promote->dry_run ? "  (a plan: nothing changes)" : "");
+}
+
 static int promote(struct cli *cli, struct error *err)
 {
 	Sluice__V1__PromoteRequest request = SLUICE__V1__PROMOTE_REQUEST__INIT;
@@ -82,8 +117,7 @@ static int promote(struct cli *cli, struct error *err)
 	if (cli->json && (plan || !flag_given(args, "watch")))
 		return out_json(&reply->base), STATUS_OK;
 	if (!cli->json) {
-		out_printf("%s -> %s%s\n", request.release, environment,
-			   plan ? "  (a plan: nothing changes)" : "");
+		put_headline(cli, &request);
 		put_lines(reply);
 		put_hold(reply, environment);
 	}

@@ -51,7 +51,9 @@ static int take_lock(struct dev *d, struct error *err)
 			return -1;
 		error_id(err, "E0605", "sluice dev runs in '%s' already (process %ld)", d->plan.dir,
 			 running_pid(path));
-		return error_hint(err, "sluice dev stop ends it; --dir DIR makes another");
+		return error_hint(
+			err, "sluice dev stop --dir %s ends it; --dir with another makes another",
+			d->plan.dir);
 	}
 	snprintf(text, sizeof text, "%d\n", (int)getpid());
 	if (ftruncate(d->lock, 0) < 0 || pwrite(d->lock, text, strlen(text), 0) < 0)
@@ -68,7 +70,7 @@ static int write_context(struct dev *d, bool *ret_current, char **ret_other, str
 	cleanup(freep) char *token_path = dev_path(&d->plan, "controller/admin.token");
 	cleanup(buf_release) struct buf ca = { 0 }, token = { 0 };
 	cleanup(contexts_freep) struct contexts *all = contexts_load(err);
-	struct context made = { .name = (char *)"dev", .address = d->users, .dev = true };
+	struct context made = { .name = (char *)"dev", .address = d->users, .dev = d->plan.dir };
 	const struct context *current;
 
 	if (!all || file_read(ca_path, 1 << 20, &ca, err) < 0 ||
@@ -78,7 +80,7 @@ static int write_context(struct dev *d, bool *ret_current, char **ret_other, str
 	made.token = (char *)buf_str(&token);
 	contexts_put(all, &made);
 	current = contexts_find(all, all->current);
-	*ret_current = !current || current->dev;
+	*ret_current = !current || *current->dev;
 	if (*ret_current)
 		contexts_use(all, made.name);
 	else

@@ -87,6 +87,8 @@ static const Sluice__V1__SystemInfo *check_controller(struct doctor *d, int64_t 
 	}
 	info = before ? system_info(ch, d->cli->arena, &request, &err) : NULL;
 	if (!info) {
+		if (err.code == ERR_UNAVAILABLE && d->cli->dev)
+			error_hint(&err, "start it with: sluice dev --dir %s", d->cli->dev);
 		tell(d, FAIL, "controller", err.hint, "%s", err.text);
 		return NULL;
 	}

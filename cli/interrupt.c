@@ -48,11 +48,25 @@ static void *take_signals(void *arg)
 	return arg;
 }
 
+/* Ctrl-Z and Ctrl-\ do what they always do. */
+static void let_through(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
+	sigaddset(&set, SIGTTIN);
+	sigaddset(&set, SIGTTOU);
+	sigaddset(&set, SIGQUIT);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void interrupt_start(void)
 {
 	thread_block_signals();
 	signal_init(&state.changed);
 	pthread_detach(thread_start("signals", 0, take_signals, NULL));
+	let_through();
 }
 
 void interrupt_begin(void (*wake)(void *arg), void *arg)

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "cli/complete.h"
 #include "cli/json.h"
 #include "cli/out.h"
 #include "sluice/v1/common.pb-c.h"
@@ -72,7 +73,7 @@ int list_ask(struct cli *cli, const struct paged *paged, ProtobufCMessage *reque
 		const void *reply;
 
 		page.size = (int32_t)MIN(limit - (int64_t)ret->count, (int64_t)PAGE);
-		reply = rpc_ask(ch, paged->service, paged->method, cli->arena, request, err);
+		reply = ask_complete(ch, paged->service, paged->method, cli->arena, request, err);
 		if (!reply)
 			return -1;
 		append(cli, ret, reply, paged->items, (size_t)limit);

@@ -106,6 +106,13 @@ static void put_facts(const Sluice__V1__Run *run, const struct look *look, struc
 		put_fact(out, look, "note", run->notes[i]);
 }
 
+static void put_shortened(const Sluice__V1__RunDetail *run, const struct look *look,
+			  struct buf *out)
+{
+	if (run->shortened)
+		put_fact(out, look, "note", "the run says more than fits: some of it is not shown");
+}
+
 static int show(struct cli *cli, struct error *err)
 {
 	Sluice__V1__GetRunRequest request = SLUICE__V1__GET_RUN_REQUEST__INIT;
@@ -122,6 +129,7 @@ static int show(struct cli *cli, struct error *err)
 		return out_json(&run->base), STATUS_OK;
 	run_view(run, &look, NULL, NULL, &text);
 	put_facts(run->run, &look, &text);
+	put_shortened(run, &look, &text);
 	out_buf(&text);
 	return STATUS_OK;
 }

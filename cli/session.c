@@ -116,7 +116,7 @@ static int context_ls(struct cli *cli, struct error *err)
 		table_cell(t, GREEN, current ? "*" : " ");
 		table_cell(t, BOLD, c->name);
 		table_cell(t, PLAIN, c->address);
-		table_cell(t, DIM, c->dev ? "sluice dev" : "");
+		table_cell(t, DIM, *c->dev ? "sluice dev" : "");
 	}
 	if (cli->json) {
 		out_json_value(json_pack("{s:o}", "contexts", list), false);

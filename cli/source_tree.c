@@ -210,7 +210,7 @@ int source_tree_list(const char *directory, struct source_tree *ret, struct erro
 	int r = read_ignore(&l, err);
 
 	if (r == 0)
-		r = in_work_tree(directory) ? list_git(&l, err) : list_all(&l, err);
+		r = (tree.is_git = in_work_tree(directory)) ? list_git(&l, err) : list_all(&l, err);
 	if (r == 0 && !tree.count)
 		r = error_set(err, ERR_INVALID, "'%s' holds no file that is not ignored",
 			      directory);

@@ -8,6 +8,7 @@
 #ifndef CLI_SOURCE_TREE_H
 #define CLI_SOURCE_TREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
@@ -17,8 +18,9 @@ struct source_tree {
 	char **paths; /* relative to it */
 	size_t count;
 	uint64_t bytes;
-	char *label;	/* "9f31c2e + local changes" */
-	size_t changed; /* files that are not as in the commit; 0 outside of git */
+	char *label; /* "9f31c2e + local changes" */
+	bool is_git;
+	size_t changed; /* files that are not as in the commit */
 };
 
 int source_tree_list(const char *directory, struct source_tree *ret, struct error *err);

@@ -4,6 +4,7 @@
 #include "cli/stream.h"
 
 #include "base/clock.h"
+#include "cli/complete.h"
 #include "cli/interrupt.h"
 
 enum { FIRST_WAIT_MS = 250, LONGEST_WAIT_MS = 5000 };
@@ -25,6 +26,11 @@ static void hang_up(struct stream *s)
 void stream_close(struct stream *s)
 {
 	hang_up(s);
+}
+
+bool stream_lost(const struct stream *s)
+{
+	return s->lost_ms != 0;
 }
 
 static int open_call(struct stream *s, struct error *err)
@@ -76,6 +82,8 @@ enum stream_news stream_next(struct stream *s, const void **ret, size_t size, in
 			return STREAM_ERROR;
 		r = rpc_recv_(s->call, ret, size, ms, err);
 		if (r > 0) {
+			if (message_complete(*ret, err) < 0)
+				return STREAM_ERROR;
 			if (s->lost_ms && !s->quiet)
 				say("connected again");
 			s->lost_ms = 0;
@@ -94,5 +102,7 @@ enum stream_news stream_next(struct stream *s, const void **ret, size_t size, in
 		if (first || !again(s, err))
 			return STREAM_ERROR;
 		error_clear(err);
+		if (ms >= 0)
+			return STREAM_TICK;
 	}
 }

@@ -21,7 +21,7 @@ struct stream {
 	const ProtobufCServiceDescriptor *service;
 	const char *method;
 	const ProtobufCMessage *request; /* borrowed; may change between messages */
-	bool quiet;			 /* says nothing of losses */
+	bool quiet; /* says nothing of losses: a view shows them (stream_lost) */
 
 	struct rpc_call *call; /* the rest is the stream's own */
 	int64_t lost_ms;
@@ -36,9 +36,12 @@ enum stream_news {
 	STREAM_INTERRUPTED = 3, /* Ctrl-C */
 };
 
-/* The next message, alive until the next call; ms -1: waits for ever. Main thread only. */
+/* The next message, alive until the next call; ms -1: waits for ever. While the connection is lost
+ * ticks come all the same. Main thread only. */
 enum stream_news stream_next(struct stream *s, const void **ret, size_t size, int ms,
 			     struct error *err);
 void stream_close(struct stream *s); /* fits cleanup() */
+/* Is the connection lost, and being made again? */
+bool stream_lost(const struct stream *s);
 
 #endif

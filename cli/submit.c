@@ -77,20 +77,25 @@ static bool was_interrupted(void *arg)
 	return interrupted();
 }
 
+/* "Uploaded 1.2 MiB of 18 MiB (212 files, 41 changed), base 9f31c2e + local changes" */
 static char *describe_upload(const struct source_tree *tree, const struct upload_stats *stats)
 {
+	cleanup(buf_release) struct buf out = { 0 };
 	char sent[CLOCK_TEXT], all[CLOCK_TEXT];
 
 	size_format(stats->sent, sent);
 	size_format(stats->size, all);
-	return xprintf("Uploaded %s%s%s (%zu file%s%s), %s%s",
-		       stats->sent < stats->size && stats->sent ? sent
-		       : stats->sent				? all
-								: "nothing new",
-		       stats->sent < stats->size ? " of " : "",
-		       stats->sent < stats->size ? all : "", tree->count,
-		       tree->count == 1 ? "" : "s", tree->changed ? ", some changed" : "",
-		       strncmp(tree->label, "directory", 9) == 0 ? "" : "base ", tree->label);
+	if (!stats->sent)
+		buf_printf(&out, "Nothing new of %s to upload", all);
+	else if (stats->sent < stats->size)
+		buf_printf(&out, "Uploaded %s of %s", sent, all);
+	else
+		buf_printf(&out, "Uploaded %s", all);
+	buf_printf(&out, " (%zu file%s", tree->count, tree->count == 1 ? "" : "s");
+	if (tree->changed)
+		buf_printf(&out, ", %zu changed", tree->changed);
+	buf_printf(&out, "), %s%s", tree->is_git ? "base " : "", tree->label);
+	return buf_detach(&out);
 }
 
 static int upload(struct submission *s, struct error *err)

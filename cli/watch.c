@@ -21,6 +21,7 @@ enum { TICK_MS = 1000 };
 struct watching {
 	struct cli *cli;
 	struct live live;
+	struct stream *stream;
 	struct progress_reader *progress;
 	Sluice__V1__RunDetail *now; /* owned; as last seen */
 	bool screen;
@@ -32,12 +33,14 @@ static void draw(struct watching *w, bool over)
 	struct look look = out_look();
 
 	run_view(w->now, &look, progress_of, w->progress, &text);
-	if (!over) {
+	if (!over && stream_lost(w->stream))
+		text_paint(&text, &look, YELLOW, "The connection is lost; trying again");
+	else if (!over)
 		text_paintf(&text, &look, DIM,
 			    "Ctrl-C detaches; cancel with: sluice runs cancel %u",
 			    w->now->run->number);
+	if (!over)
 		buf_putc(&text, '\n');
-	}
 	live_draw(&w->live, &text);
 }
 
@@ -98,7 +101,8 @@ static int follow(struct watching *w, struct stream *stream, struct error *err)
 				return outcome(seen->run);
 			break;
 		case STREAM_TICK:
-			progress_look(w->progress, w->now);
+			if (!stream_lost(stream))
+				progress_look(w->progress, w->now);
 			if (w->now)
 				draw(w, false);
 			break;
@@ -128,6 +132,7 @@ int watch_run(struct cli *cli, const char *run, struct error *err)
 		return -1;
 	request.run = (char *)run;
 	stream.quiet = w.screen;
+	w.stream = &stream;
 	w.progress = progress_new(stream.channel);
 	status = follow(&w, &stream, err);
 	live_end(&w.live);

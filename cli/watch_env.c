@@ -20,6 +20,7 @@ struct watching {
 	struct cli *cli;
 	const char *promotion;
 	struct live live;
+	struct stream *stream;
 	Sluice__V1__EnvironmentDetail *now; /* owned; as last seen */
 	bool screen;
 };
@@ -35,12 +36,14 @@ static void draw(struct watching *w)
 	struct look look = out_look();
 
 	env_view(w->now, &look, &text);
-	if (!is_over(w)) {
+	if (!is_over(w) && stream_lost(w->stream))
+		text_paint(&text, &look, YELLOW, "The connection is lost; trying again");
+	else if (!is_over(w))
 		text_paint(&text, &look, DIM,
 			   *w->promotion ? "Ctrl-C detaches; the promotion goes on"
 					 : "Ctrl-C ends watching");
+	if (!is_over(w))
 		buf_putc(&text, '\n');
-	}
 	live_draw(&w->live, &text);
 }
 
@@ -114,6 +117,7 @@ int watch_environment(struct cli *cli, const char *environment, const char *prom
 	request.environment = (char *)environment;
 	request.promotion = (char *)promotion;
 	stream.quiet = w.screen;
+	w.stream = &stream;
 	status = follow(&w, &stream, err);
 	live_end(&w.live);
 	if (status == STATUS_INTERRUPTED && *promotion)

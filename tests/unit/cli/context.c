@@ -32,7 +32,7 @@ TestSuite(context, .init = setup, .fini = teardown);
 static void put(struct contexts *all, const char *name, const char *address)
 {
 	struct context c = { (char *)name, (char *)address, (char *)"secret", (char *)"PEM",
-			     strcmp(name, "dev") == 0 };
+			     (char *)(strcmp(name, "dev") == 0 ? "/d" : "") };
 
 	contexts_put(all, &c);
 }
@@ -59,8 +59,8 @@ Test(context, what_was_kept_is_there_again_and_for_its_owner_only)
 	cr_expect_str_eq(all->current, "prod");
 	cr_expect_str_eq(contexts_find(all, "prod")->address, "c:7700");
 	cr_expect_str_eq(contexts_find(all, "prod")->token, "secret");
-	cr_expect_not(contexts_find(all, "prod")->dev);
-	cr_expect(contexts_find(all, "dev")->dev);
+	cr_expect_str_eq(contexts_find(all, "prod")->dev, "");
+	cr_expect_str_eq(contexts_find(all, "dev")->dev, "/d");
 	contexts_free(all);
 }
 
