@@ -40,8 +40,8 @@ static inline struct api *api_of(const struct rpc_call *call)
 	return rpc_self(call);
 }
 
-/* For how long this caller may go on listening, for a wait: -1 is for ever, 0 not any more. A stream
- * outlives the question that the guard asked when it began. */
+/* For how long this caller may go on listening, for a wait: -1 is for ever, 0 not any more. A
+ * stream outlives the question that the guard asked when it began. */
 int access_left_ms(const struct rpc_call *call);
 int access_over(struct error *err); /* -1: that the token has expired */
 

@@ -352,7 +352,7 @@ static int dispatch(struct world *w, struct agent *agent, const struct agent_mes
 
 /* No agent has more slots than 1024, nor as many attempts again whose ends are on their way; each
  * that is named may cost a read. */
-enum { NAMED_MAX = 4096, ENDPOINT_MAX = 300 };
+enum { NAMED_MAX = 8192, ENDPOINT_MAX = 300 };
 
 /* Ids of ours, and an address: they are kept in a row, and told to others. */
 static bool report_is_sane(const Sluice__V1__HostReport *r)

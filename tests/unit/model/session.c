@@ -44,7 +44,7 @@ Test(session, a_message_that_names_more_than_any_agent_has_ends_the_session)
 	struct scene s = scene_running();
 	Sluice__V1__Renew *renew = message_new(&sluice__v1__renew__descriptor);
 
-	for (size_t i = 0; i < 4096; i++)
+	for (size_t i = 0; i < 8192; i++)
 		message_append(renew, fences, s.fence + i);
 	agent_send(s.a, said(SLUICE__V1__AGENT_MESSAGE__BODY_RENEW, message_copy(renew)), NULL);
 	cr_expect_not(s.a->closed);
