@@ -205,7 +205,9 @@ static int make_server(struct controller *c, struct error *err)
 		  .key = authority_server_key(c->authority),
 		  .client_ca = authority_ca_path(c->authority) },
 	};
-	struct rpc_limits limits = { .max_calls = (unsigned)config_int(c->config, "max_calls") };
+	unsigned calls = (unsigned)config_int(c->config, "max_calls");
+	/* one token, however busy, leaves room for agents and others */
+	struct rpc_limits limits = { .max_calls = calls, .max_token_calls = calls / 2 };
 
 	c->server = rpc_server_new(listeners, ARRAY_SIZE(listeners), &limits, err);
 	if (!c->server)

@@ -170,27 +170,43 @@ void caller_free(struct rpc_call *c)
 	free(c->caller);
 }
 
-static int count_peer(struct rpc_call *c, struct error *err)
+/* `name` is what the error calls it; a key may be a secret. */
+static int count(struct rpc_call *c, const char *key, const char *name, unsigned most,
+		 struct error *err)
 {
 	struct rpc_server *s = c->server;
 	struct peer *peer;
 
-	if (!*c->caller->peer_uri)
-		return 0;
 	LOCKED(&s->lock);
-	HASH_FIND_STR(s->peers, c->caller->peer_uri, peer);
-	if (peer && peer->calls >= s->limits.max_peer_calls)
+	HASH_FIND_STR(s->peers, key, peer);
+	if (peer && peer->calls >= most)
 		return error_set(err, ERR_EXHAUSTED,
-				 "'%s' has %u calls open, at most %u are allowed",
-				 c->caller->peer_uri, peer->calls, s->limits.max_peer_calls);
+				 "'%s' has %u calls open, at most %u are allowed", name,
+				 peer->calls, most);
 	if (!peer) {
 		peer = xcalloc(1, sizeof *peer);
-		peer->uri = xstrdup(c->caller->peer_uri);
+		peer->uri = xstrdup(key);
 		HASH_ADD_KEYPTR(hh, s->peers, peer->uri, strlen(peer->uri), peer);
 	}
 	peer->calls++;
 	c->peer = peer;
 	return 0;
+}
+
+static int count_peer(struct rpc_call *c, struct error *err)
+{
+	const char *uri = c->caller->peer_uri;
+
+	return *uri ? count(c, uri, uri, c->limits->max_peer_calls, err) : 0;
+}
+
+/* After the guard let it in, so that nobody counts by words of his own. What has no thread takes
+ * none from others. */
+static int count_token(struct rpc_call *c, struct error *err)
+{
+	if (c->peer || !*c->caller->bearer || !c->limits->max_token_calls || call_is_session(c))
+		return 0;
+	return count(c, c->caller->bearer, "this token", c->limits->max_token_calls, err);
 }
 
 int caller_admit(struct rpc_call *c, struct error *err)
@@ -207,7 +223,7 @@ int caller_admit(struct rpc_call *c, struct error *err)
 		return error_set(err, ERR_DENIED, "nobody may call '%s' here",
 				 c->route->method->name);
 	if (s->guard(s->guard_self, c->caller, access, &c->identity, err) == 0)
-		return 0;
+		return count_token(c, err);
 	assert(!err || err->code != ERR_NONE);
 	return -1;
 }

@@ -245,7 +245,7 @@ struct rpc_port { /* a listener */
 	struct rpc_tag shut;
 };
 
-struct peer { /* the open calls of one certificate's URI */
+struct peer { /* the open calls of one certificate's URI, or of one bearer token */
 	char *uri;
 	unsigned calls;
 	UT_hash_handle hh;

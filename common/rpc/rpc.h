@@ -261,12 +261,13 @@ struct rpc_limits {
 	unsigned max_calls;	 /* [256] handlers at once, all listeners; above it ERR_EXHAUSTED */
 	unsigned max_sessions;	 /* [16384] open sessions for each listener */
 	unsigned max_peer_calls; /* [32] open calls of one client certificate's URI */
-	unsigned max_posts;	 /* [1024] messages that wait in one call's queue */
-	size_t max_posted;	 /* [4 MiB] and their bytes */
-	size_t max_message;	 /* [1 MiB] a received message, packed */
-	size_t max_unpacked;	 /* [8 MiB] and unpacked */
-	unsigned max_streams;	 /* [256] calls at once on one connection */
-	unsigned io_threads;	 /* [1] */
+	unsigned max_token_calls; /* [no limit] open calls, but sessions, under one bearer token */
+	unsigned max_posts;	  /* [1024] messages that wait in one call's queue */
+	size_t max_posted;	  /* [4 MiB] and their bytes */
+	size_t max_message;	  /* [1 MiB] a received message, packed */
+	size_t max_unpacked;	  /* [8 MiB] and unpacked */
+	unsigned max_streams;	  /* [256] calls at once on one connection */
+	unsigned io_threads;	  /* [1] */
 	unsigned session_threads; /* [2] */
 	int keepalive_ms;	  /* [30000] ping after that much silence */
 	int keepalive_timeout_ms; /* [10000] no answer by then: the connection is dead */

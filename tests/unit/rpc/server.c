@@ -104,6 +104,29 @@ Test(rpc_server, calls_beyond_the_limit_are_refused_at_once)
 	cr_expect(ask(user, "x"), "%s", err.text);
 }
 
+Test(rpc_server, one_token_cannot_take_all_calls)
+{
+	struct rpc_limits limits = { .max_calls = 8, .max_token_calls = 2 };
+	struct echo *own = echo_new(&limits);
+	struct rpc_endpoint endpoint = echo_user(own);
+	struct rpc_channel *ch = rpc_dial(&endpoint, &err);
+	struct rpc_call *a = open_call(ch, "Bidi", "x"), *b = open_call(ch, "Bidi", "x");
+	const Pong *got;
+
+	cr_assert_eq(rpc_recv(a, &got, &err), 1, "%s", err.text);
+	cr_assert_eq(rpc_recv(b, &got, &err), 1, "%s", err.text);
+	cr_assert_null(ask(ch, "x"));
+	cr_expect_eq(err.code, ERR_EXHAUSTED);
+	cr_expect_str_eq(err.text, "'this token' has 2 calls open, at most 2 are allowed");
+	rpc_close(a);
+	for (int i = 0; i < 100 && !ask(ch, "x"); i++)
+		usleep(20000);
+	cr_expect(ask(ch, "x"), "%s", err.text);
+	rpc_close(b);
+	rpc_hangup(ch);
+	echo_free(own);
+}
+
 Test(rpc_server, one_agent_cannot_take_all_calls)
 {
 	cleanup(rpc_closep) struct rpc_call *a = open_call(agent, "Session", "x");
