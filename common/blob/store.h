@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -53,6 +54,8 @@ int blob_put(struct blob_store *s, const struct digest *digest, const void *data
 struct blob_writer;
 struct blob_writer *blob_writer_new(struct blob_store *s, struct error *err);
 int blob_write(struct blob_writer *w, const void *data, size_t len, struct error *err);
+/* The same for bytes that lie in pieces, as they came from the network: one write. */
+int blob_writev(struct blob_writer *w, const struct iovec *parts, size_t n, struct error *err);
 /* Verifies and stages; expect NULL: whatever it is. The writer is spent, free it. */
 int blob_commit(struct blob_writer *w, const struct digest *expect, struct digest *ret_digest,
 		struct error *err);

@@ -8,7 +8,9 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <zstd.h>
 #include "base/fault.h"
@@ -160,15 +162,47 @@ static bool compression_pays(struct codec *c, const void *data, size_t len)
 	return !ZSTD_isError(n) && n < probe - probe / 5;
 }
 
-static int write_out(struct blob_writer *w, const void *data, size_t len, struct error *err)
+/* One call for many pieces: a file system pays for each, and again for each page that a piece ends
+ * or begins within. */
+static int write_some(int fd, const struct iovec *parts, size_t n, size_t *ret)
 {
+	ssize_t r;
+
+	do
+		r = writev(fd, parts, (int)MIN(n, (size_t)IOV_MAX));
+	while (r < 0 && errno == EINTR);
+	*ret = r < 0 ? 0 : (size_t)r;
+	return r < 0 ? -1 : 0;
+}
+
+static int write_parts(struct blob_writer *w, const struct iovec *parts, size_t n,
+		       struct error *err)
+{
+	size_t wrote, skip = 0;
+	int r = 0;
+
 	if (FAULT_POINT("blob.write")) {
 		errno = ENOSPC;
-		return error_errno(err, "writing '%s/%s'", w->store->dir, w->name);
+		r = -1;
 	}
-	if (file_write_all(w->fd, data, len, err) < 0)
-		return error_wrap(err, "writing '%s/%s'", w->store->dir, w->name);
-	return 0;
+	while (r == 0 && n) {
+		struct iovec first = { (char *)parts->iov_base + skip, parts->iov_len - skip };
+
+		/* after a short write, the rest of the piece that it ended in comes alone */
+		r = skip ? write_some(w->fd, &first, 1, &wrote)
+			 : write_some(w->fd, parts, n, &wrote);
+		for (wrote += skip, skip = 0; n && wrote >= parts->iov_len; parts++, n--)
+			wrote -= parts->iov_len;
+		skip = wrote;
+	}
+	return r < 0 ? error_errno(err, "writing '%s/%s'", w->store->dir, w->name) : 0;
+}
+
+static int write_out(struct blob_writer *w, const void *data, size_t len, struct error *err)
+{
+	const struct iovec part = { (void *)data, len };
+
+	return write_parts(w, &part, 1, err);
 }
 
 /* Compresses data, and with ZSTD_e_end all that the compressor still holds. */
@@ -191,24 +225,49 @@ static int compress_out(struct blob_writer *w, const void *data, size_t len, ZST
 	return 0;
 }
 
-int blob_write(struct blob_writer *w, const void *data, size_t len, struct error *err)
+/* Asks the first piece that is long enough. */
+static void choose_codec(struct blob_writer *w, const struct iovec *parts, size_t n)
 {
+	struct codec *c;
+
+	while (n && parts->iov_len < PROBE_MIN)
+		parts++, n--;
+	if (w->size || !n)
+		return;
+	c = codec_take(w->store);
+	if (compression_pays(c, parts->iov_base, parts->iov_len))
+		w->codec = c;
+	else
+		codec_give(w->store, c);
+}
+
+int blob_writev(struct blob_writer *w, const struct iovec *parts, size_t n, struct error *err)
+{
+	size_t len = 0;
+
 	assert(w->name[0]);
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].iov_len;
 	if (len > BLOB_MAX_SIZE - w->size)
 		return error_set(err, ERR_EXHAUSTED, "a blob has at most %d bytes", BLOB_MAX_SIZE);
-	if (w->size == 0 && len >= PROBE_MIN) {
-		struct codec *c = codec_take(w->store);
-
-		if (compression_pays(c, data, len))
-			w->codec = c;
-		else
-			codec_give(w->store, c);
-	}
-	digest_update(&w->hash, data, len);
+	if (len == 0)
+		return 0;
+	choose_codec(w, parts, n);
 	w->size += len;
-	if (w->codec)
-		return compress_out(w, data, len, ZSTD_e_continue, err);
-	return len ? write_out(w, data, len, err) : 0;
+	for (size_t i = 0; i < n; i++) {
+		digest_update(&w->hash, parts[i].iov_base, parts[i].iov_len);
+		if (w->codec &&
+		    compress_out(w, parts[i].iov_base, parts[i].iov_len, ZSTD_e_continue, err) < 0)
+			return -1;
+	}
+	return w->codec ? 0 : write_parts(w, parts, n, err);
+}
+
+int blob_write(struct blob_writer *w, const void *data, size_t len, struct error *err)
+{
+	const struct iovec part = { (void *)data, len };
+
+	return blob_writev(w, &part, 1, err);
 }
 
 /* Ends the file: what the compressor holds, the header, the time that collections go by. */

@@ -132,9 +132,8 @@ static int part(struct uploading *u, const Sluice__V1__UploadRequest *m,
 	    data->len > u->sizes[u->chunk] - u->written)
 		return error_set(err, ERR_INVALID, "parts out of order: chunk %u, offset %u",
 				 m->chunk, m->offset);
-	for (unsigned i = 0; i < data->n_parts; i++)
-		if (blob_write(u->writer, data->parts[i].iov_base, data->parts[i].iov_len, err) < 0)
-			return -1;
+	if (blob_writev(u->writer, data->parts, data->n_parts, err) < 0)
+		return -1;
 	u->written += (uint32_t)data->len;
 	u->received += data->len;
 	if (u->written == u->sizes[u->chunk] && chunk_done(u, err) < 0)

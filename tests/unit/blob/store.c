@@ -163,6 +163,33 @@ Test(store, a_writer_takes_parts_and_says_what_they_are, .init = setup, .fini = 
 	expect_content(&got, "one two", 7);
 }
 
+/* More pieces than one call of the kernel takes, empty ones among them; noise stays raw, text is
+ * compressed. */
+Test(store, a_writer_takes_pieces_as_one, .init = setup, .fini = teardown)
+{
+	enum { PIECES = 3000, PIECE = 100 };
+	static char bytes[PIECES * PIECE];
+	static struct iovec pieces[2 * PIECES];
+
+	for (int text = 0; text < 2; text++) {
+		cleanup(blob_writer_freep) struct blob_writer *w = blob_writer_new(store, &err);
+		struct digest wanted, got;
+
+		fill_noise(bytes, sizeof bytes, 7);
+		for (size_t i = 0; text && i < sizeof bytes; i++)
+			bytes[i] = "loss=0.125\n"[i % 11];
+		for (size_t i = 0; i < PIECES; i++)
+			pieces[2 * i] = (struct iovec){ bytes + i * PIECE, PIECE };
+		pieces[0].iov_len = 10 * PIECE; /* 1 to 9 are taken by the first */
+		for (size_t i = 1; i < 10; i++)
+			pieces[2 * i].iov_len = 0;
+		wanted = digest_of(bytes, sizeof bytes);
+		cr_assert_eq(blob_writev(w, pieces, ARRAY_SIZE(pieces), &err), 0, "%s", err.text);
+		cr_assert_eq(blob_commit(w, &wanted, &got, &err), 0, "%s", err.text);
+		expect_content(&got, bytes, sizeof bytes);
+	}
+}
+
 Test(store, a_writer_freed_before_commit_leaves_no_file, .init = setup, .fini = teardown)
 {
 	struct blob_writer *w = blob_writer_new(store, &err);
