@@ -150,7 +150,7 @@ static int rollback(struct cli *cli, struct error *err)
 	if (!cli->json) {
 		char from[RELEASE_LABEL], to[RELEASE_LABEL];
 
-		if (p)
+		if (p && !reply->n_lines)
 			out_printf("%s: %s -> %s\n", environment,
 				   release_label(p->from_number, from),
 				   release_label(p->release_number, to));

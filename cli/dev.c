@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -238,8 +239,11 @@ static int read_all(int fd, struct buf *ret)
 
 static int run_background(struct dev *d, const char *agents, struct error *err)
 {
-	const char *argv[] = { "/proc/self/exe", "dev",	 "--dir", d->plan.dir,
-			       "--agents",	 agents, NULL };
+	char self[PATH_MAX] = "";
+	ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+	const char *argv[] = {
+		len > 0 ? self : "sluice", "dev", "--dir", d->plan.dir, "--agents", agents, NULL
+	};
 	cleanup(freep) char *log_path = dev_path(&d->plan, "logs/dev.log");
 	cleanup(freep) char *logs = dev_path(&d->plan, "logs");
 	cleanup(buf_release) struct buf said = { 0 };
