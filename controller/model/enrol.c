@@ -15,6 +15,8 @@
 
 #define STATE(name) SLUICE__V1__AGENT__STATE__##name
 
+enum { RENEW_MOST = 5, RENEW_SPAN_MS = 3600 * 1000 };
+
 /* ---- tokens ---- */
 
 static int token_check(struct world *w, const Sluice__V1__CreateEnrolTokenRequest *r,
@@ -290,6 +292,16 @@ int agents_enrol(struct world *w, struct now now, const void *req, void *reply, 
 	return 0;
 }
 
+/* An answer may be lost, even some; but each renewal is an event for good. */
+static bool renews_too_often(const Sluice__V1__Agent *row, int64_t not_after_ms)
+{
+	size_t fresh = 0;
+
+	for (size_t i = 0; i < row->n_certificates; i++)
+		fresh += not_after_ms - row->certificates[i]->not_after_ms < RENEW_SPAN_MS;
+	return fresh >= RENEW_MOST;
+}
+
 int agents_renew(struct world *w, struct now now, const void *req, void *reply, struct error *err)
 {
 	const struct certificate_renewal *r = req;
@@ -301,6 +313,10 @@ int agents_renew(struct world *w, struct now now, const void *req, void *reply, 
 		return -1;
 	if (agent->row->state == STATE(REVOKED))
 		return error_id(err, "E0303", "the agent '%s' was revoked", agent->row->name);
+	if (renews_too_often(agent->row, r->not_after_ms))
+		return error_set(err, ERR_EXHAUSTED,
+				 "the certificate of '%s' was renewed %d times within an hour",
+				 agent->row->name, RENEW_MOST);
 	certificate_add(w, agent, r->serial, r->not_after_ms);
 	actor = agent_actor(agent);
 	event_of_agent(world_event(w, SLUICE__V1__EVENT_KIND__EVENT_AGENT_RENEWED, &actor,

@@ -194,6 +194,26 @@ Test(agents, certificates_are_renewed_end_and_are_revoked)
 	cr_expect_eq(l->error.code, ERR_CONFLICT);
 }
 
+Test(agents, a_certificate_is_not_renewed_without_end)
+{
+	struct joining j = joining_new();
+	struct certificate_renewal renewal = { .serial = "s2" };
+	struct enrolled e;
+	int done = 0;
+
+	make_token(&j);
+	cr_assert_eq(join(&j, "e1", "s1", &e), 0);
+	renewal.agent = e.agent_id;
+	renewal.not_after_ms = j.l->now.wall_ms + INT64_C(30) * 24 * 3600 * 1000;
+	for (int i = 0; i < 100; i++)
+		done += lab_ask(j.l, agents_renew, &renewal, NULL) == 0;
+	cr_expect_eq(done, 5);
+	cr_expect_eq(j.l->error.code, ERR_EXHAUSTED);
+	renewal.not_after_ms += 3600 * 1000;
+	cr_expect_eq(lab_ask(j.l, agents_renew, &renewal, NULL), 0, "an hour later");
+	lab_free(j.l);
+}
+
 static int revoke(struct lab *l, const char *agent)
 {
 	Sluice__V1__AgentActionRequest r = SLUICE__V1__AGENT_ACTION_REQUEST__INIT;
