@@ -48,6 +48,14 @@ static char *resolve(const struct workspace *ws, const char *path, struct stat *
 	return xstrdup(real);
 }
 
+/* A FIFO would keep us waiting for ever. */
+static int must_be_file(const char *path, const struct stat *st, struct error *err)
+{
+	if (S_ISREG(st->st_mode))
+		return 0;
+	return error_set(err, ERR_INVALID, "'%s' is no file", path);
+}
+
 /* ---- descriptions of data ---- */
 
 /* "2026-11-23", "2026-11-23T15:04:05Z", "...+01:00" as Unix milliseconds; 0: not a time. */
@@ -67,9 +75,10 @@ static int64_t parse_time(const char *text)
 		if (*rest == '.')
 			rest += 1 + strspn(rest + 1, "0123456789");
 		if ((*rest == '+' || *rest == '-') &&
-		    sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2)
+		    sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2 && hours >= 0 &&
+		    hours <= 14 && minutes >= 0 && minutes < 60 && strlen(rest) == 6)
 			offset = (*rest == '+' ? 1 : -1) * (hours * 60 + minutes) * 60;
-		else if (*rest != 'Z' && *rest != '\0')
+		else if (*rest && strcmp(rest, "Z") != 0)
 			return 0;
 	} else if (*rest) {
 		return 0;
@@ -136,7 +145,8 @@ static int meta_read(const struct workspace *ws, const char *path, struct meta *
 	int r = 0;
 
 	real = resolve(ws, path, &st, err);
-	if (!real || file_read(real, META_FILE_MAX, &text, err) < 0)
+	if (!real || must_be_file(path, &st, err) < 0 ||
+	    file_read(real, META_FILE_MAX, &text, err) < 0)
 		return -1;
 	object = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES, &where);
 	if (!json_is_object(object)) {
@@ -238,16 +248,21 @@ int outputs_upload(const struct transfer *t, const struct workspace *ws,
 
 /* ---- metrics ---- */
 
-static int metric_set(Sluice__V1__FinishedAttempt *ret, const char *name, double value,
-		      struct error *err)
+static int metric_set(Sluice__V1__FinishedAttempt *ret, size_t *next, const char *name,
+		      double value, struct error *err)
 {
 	Sluice__V1__Metric *metric;
 
-	for (size_t i = 0; i < ret->n_metrics; i++)
-		if (strcmp(ret->metrics[i]->name, name) == 0) {
-			ret->metrics[i]->value = value;
+	/* Lines have their names in one order, mostly: begin after the one found last. */
+	for (size_t i = 0; i < ret->n_metrics; i++) {
+		size_t at = (*next + i) % ret->n_metrics;
+
+		if (strcmp(ret->metrics[at]->name, name) == 0) {
+			ret->metrics[at]->value = value;
+			*next = at + 1;
 			return 0;
 		}
+	}
 	if (ret->n_metrics == METRICS_MAX)
 		return error_set(err, ERR_EXHAUSTED, "more than %d metrics", METRICS_MAX);
 	metric = message_new(&sluice__v1__metric__descriptor);
@@ -257,16 +272,17 @@ static int metric_set(Sluice__V1__FinishedAttempt *ret, const char *name, double
 	return 0;
 }
 
-static int metrics_take(Sluice__V1__FinishedAttempt *ret, json_t *object, struct buf *lines,
-			struct error *err)
+static int metrics_take(Sluice__V1__FinishedAttempt *ret, size_t *next, json_t *object,
+			struct buf *lines, struct error *err)
 {
 	const char *name;
 	char *text;
 	json_t *value;
 
-	json_object_foreach(object, name, value) if (json_is_number(value) && name_valid(name) &&
-						     metric_set(ret, name, json_number_value(value),
-								err) < 0) return -1;
+	json_object_foreach(object, name,
+			    value) if (json_is_number(value) && name_valid(name) &&
+				       metric_set(ret, next, name, json_number_value(value), err) <
+					       0) return -1;
 	text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
 	if (text)
 		buf_puts(lines, text);
@@ -283,13 +299,15 @@ int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
 	const char *at, *path = a->spec->metrics;
 	struct stat st;
 	int line = 1, r = 0;
+	size_t next = 0;
 
 	if (!*path)
 		return 0;
 	real = resolve(ws, path, &st, err);
 	if (!real && err->code == ERR_NOT_FOUND)
 		return error_clear(err), 0;
-	if (!real || file_read(real, METRICS_FILE_MAX, &text, err) < 0)
+	if (!real || must_be_file(path, &st, err) < 0 ||
+	    file_read(real, METRICS_FILE_MAX, &text, err) < 0)
 		return error_wrap(err, "metrics");
 	at = buf_str(&text);
 	while (r == 0 && at[strspn(at, " \t\r\n")]) {
@@ -297,7 +315,7 @@ int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
 		json_t *object = json_loads(at, JSON_DISABLE_EOF_CHECK, &where);
 
 		if (json_is_object(object))
-			r = metrics_take(ret, object, ret_lines, err);
+			r = metrics_take(ret, &next, object, ret_lines, err);
 		else
 			r = error_set(err, ERR_INVALID, "line %d of '%s' is not a JSON object: %s",
 				      line + (where.line > 0 ? where.line - 1 : 0), path,

@@ -239,7 +239,11 @@ Test(work, what_died_without_an_agent_is_lost_and_never_run_again)
 
 	host_offer(&host, 1, command);
 	wait_started(1);
+	stand_wait_log(host.stand, 1, 0, "said\n", 5);
 	host_stop(&host);
+	lock_take(&host.stand->lock);
+	stand_log(host.stand, 1, "", 0)->bytes.len = 0; /* as if none had come */
+	lock_drop(&host.stand->lock);
 	host_kill_shim(&host, "slot-");
 	lock_take(&host.stand->lock);
 	host.stand->verdict = SLUICE__V1__HELD_VERDICT__VERDICT__STOP;
