@@ -180,9 +180,8 @@ static int count(struct rpc_call *c, const char *key, const char *name, unsigned
 	LOCKED(&s->lock);
 	HASH_FIND_STR(s->peers, key, peer);
 	if (peer && peer->calls >= most)
-		return error_set(err, ERR_EXHAUSTED,
-				 "'%s' has %u calls open, at most %u are allowed", name,
-				 peer->calls, most);
+		return error_id(err, "E0606", "'%s' has %u calls open, at most %u are allowed",
+				name, peer->calls, most);
 	if (!peer) {
 		peer = xcalloc(1, sizeof *peer);
 		peer->uri = xstrdup(key);

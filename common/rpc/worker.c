@@ -189,7 +189,7 @@ void worker_submit(struct rpc_call *c)
 
 	lock_take(&s->lock);
 	if (s->calls >= s->limits.max_calls) {
-		error_set(&err, ERR_EXHAUSTED, "the server is busy with %u calls", s->calls);
+		error_id(&err, "E0606", "the server is busy with %u calls", s->calls);
 		error_hint(&err, "try again in a moment");
 		lock_drop(&s->lock);
 		accept_refuse(c, &err);

@@ -1,9 +1,10 @@
 /*
- * Only what may pass by itself is tried again: nobody answers, or the stream broke. What the
- * controller refused stays refused.
+ * Only what may pass by itself is tried again: nobody answers, the stream broke, or the controller
+ * has no call or no disk to spare. What it refused for another reason stays refused.
  */
 #include "transfer/retry.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -24,6 +25,13 @@ static void nap(const struct transfer *t, int64_t ms)
 		nanosleep(&nap_for, NULL);
 }
 
+/* The controller is busy, or its disk is full. */
+static bool is_short_of(const struct error *err)
+{
+	return err->code == ERR_EXHAUSTED &&
+	       (strcmp(err->id, "E0606") == 0 || strcmp(err->id, "E0601") == 0);
+}
+
 int transfer_retry(const struct transfer *t, transfer_try *once, void *arg, struct error *err)
 {
 	int64_t last_progress = clock_boot_ms(), wait = FIRST_WAIT_MS;
@@ -37,7 +45,7 @@ int transfer_retry(const struct transfer *t, transfer_try *once, void *arg, stru
 		if (stopped(t))
 			return error_set(err, ERR_CANCELLED, "the transfer was cancelled");
 		if (err->code != ERR_UNAVAILABLE && err->code != ERR_ABORTED &&
-		    err->code != ERR_CANCELLED)
+		    err->code != ERR_CANCELLED && !is_short_of(err))
 			return -1;
 		if (progress) {
 			last_progress = clock_boot_ms();

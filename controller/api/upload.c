@@ -188,9 +188,13 @@ static int commit(struct uploading *u, const Sluice__V1__UploadCommit *commit, s
 
 	if (u->writer)
 		return error_set(err, ERR_INVALID, "a chunk was left half sent");
-	if (read_manifest(u, commit, &packed, &m, err) < 0 ||
-	    make_durable(u, &packed, &m, &digest, err) < 0)
+	if (read_manifest(u, commit, &packed, &m, err) < 0)
 		return -1;
+	if (make_durable(u, &packed, &m, &digest, err) < 0) {
+		if (err->code == ERR_NOT_FOUND) /* a chunk is gone since it was asked for */
+			err->code = ERR_ABORTED;
+		return -1;
+	}
 	ask.digest = digest_format(&digest, text);
 	ask.size = m.size;
 	if (engine_ask_urgent(u->api->engine, artifacts_commit, &ask, &artifact, err) < 0)
