@@ -234,7 +234,8 @@ const struct error_entry error_catalogue[] = {
 	{ "E0605", ERR_CONFLICT, "state directory in use",
 	  "Another process holds the lock of this state directory.", "stop the other one first" },
 	{ "E0606", ERR_EXHAUSTED, "the controller is busy",
-	  "It serves as many calls at a time as it is told to, or one caller has as many open as one "
+	  "It serves as many calls at a time as it is told to, or one caller has as many open as "
+	  "one "
 	  "may have. Agents try again by themselves.",
 	  "try again, with fewer at a time; the controller's max_calls sets the limit" },
 
