@@ -30,13 +30,15 @@ static int detail(struct rpc_call *call, struct store_reader *r, Sluice__V1__Rel
 			ret->parts[ret->n_parts++] = (Sluice__V1__Artifact *)m;
 	for (size_t i = 0; i < release->n_verdicts; i++) {
 		Sluice__V1__Verdict *v;
+		char **grown;
 
 		if (reader_get(r, ROW_VERDICT, release->verdicts[i], a, &m, err) <= 0)
 			continue;
 		v = (Sluice__V1__Verdict *)m;
-		ret->verdicts = memcpy(arena_alloc(a, (ret->n_verdicts + v->n_expectations + 1) *
-							      sizeof *ret->verdicts),
-				       ret->verdicts, ret->n_verdicts * sizeof *ret->verdicts);
+		grown = arena_alloc(a, (ret->n_verdicts + v->n_expectations + 1) * sizeof *grown);
+		if (ret->n_verdicts)
+			memcpy(grown, ret->verdicts, ret->n_verdicts * sizeof *grown);
+		ret->verdicts = grown;
 		for (size_t k = 0; k < v->n_expectations; k++)
 			ret->verdicts[ret->n_verdicts++] =
 				arena_printf(a, "%s: %s", v->job_name, v->expectations[k]->line);

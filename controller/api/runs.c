@@ -72,7 +72,8 @@ static void add_verdict(struct store_reader *r, const Sluice__V1__Job *job, stru
 	for (size_t i = 0; i < v->n_expectations; i++) {
 		char **grown = arena_alloc(a, (ret->n_verdicts + 1) * sizeof *grown);
 
-		memcpy(grown, ret->verdicts, ret->n_verdicts * sizeof *grown);
+		if (ret->n_verdicts)
+			memcpy(grown, ret->verdicts, ret->n_verdicts * sizeof *grown);
 		grown[ret->n_verdicts++] =
 			arena_printf(a, "%s: %s", job->spec->name, v->expectations[i]->line);
 		ret->verdicts = grown;
