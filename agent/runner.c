@@ -67,7 +67,9 @@ static Sluice__V1__Exit *exit_of(const struct shim_record *r)
 	Sluice__V1__Exit *e;
 
 	spool_record_text(r, text, sizeof text);
-	e = exit_new(reason_of(r), text);
+	/* A plain exit is said by its code or signal: words are for what these do not tell. */
+	e = exit_new(reason_of(r),
+		     r->reason == SHIM_EXITED || r->reason == SHIM_SIGNALLED ? "" : text);
 	e->code = r->exit_code;
 	e->signal = r->signal;
 	e->started_ms = r->started_ms;

@@ -9,6 +9,7 @@
 enum {
 	SCANNED = 20000,
 	NODES = 1000,
+	MAKERS = 100,
 	METRICS_SHOWN = 16, /* of a node of a lineage */
 };
 
@@ -168,21 +169,37 @@ static void walk_add(struct walk *w, Sluice__V1__Artifact *artifact, uint32_t de
 	w->reply->nodes[w->reply->n_nodes++] = node;
 }
 
-static int walk_up(struct walk *w, const Sluice__V1__LineageNode *from, struct error *err)
+static int walk_to_inputs(struct walk *w, const Sluice__V1__Artifact *made, uint32_t depth,
+			  struct error *err)
 {
-	for (size_t i = 0; i < from->artifact->n_inputs; i++) {
-		const char *digest = from->artifact->inputs[i];
+	for (size_t i = 0; i < made->n_inputs; i++) {
 		Sluice__V1__Artifact *input;
 
-		if (walk_knows(w, digest))
+		if (walk_knows(w, made->inputs[i]))
 			continue;
-		input = find_artifact_by_digest(w->reader, digest, w->arena, err);
+		input = find_artifact_by_digest(w->reader, made->inputs[i], w->arena, err);
 		if (!input && err->code != ERR_NOT_FOUND)
 			return -1;
 		error_clear(err);
 		if (input)
-			walk_add(w, input, from->depth + 1);
+			walk_add(w, input, depth);
 	}
+	return 0;
+}
+
+/* Equal bytes may have been made more than once, and passed on as they were: what each of them was
+ * made from counts. */
+static int walk_up(struct walk *w, const Sluice__V1__LineageNode *from, struct error *err)
+{
+	struct row_filter filter = { .key = from->artifact->digest, .limit = MAKERS, .after = "" };
+	struct row_page page;
+
+	if (reader_list(w->reader, ROW_ARTIFACT, &filter, w->arena, &page, err) < 0)
+		return -1;
+	for (size_t i = 0; i < page.count; i++)
+		if (walk_to_inputs(w, (Sluice__V1__Artifact *)page.messages[i], from->depth + 1,
+				   err) < 0)
+			return -1;
 	return 0;
 }
 

@@ -270,7 +270,8 @@ static int add_verdict(struct world *w, const char *id, Sluice__V1__RunDetail *d
 	const Sluice__V1__Verdict *v = (const Sluice__V1__Verdict *)row;
 
 	for (size_t i = 0; found > 0 && i < v->n_expectations; i++)
-		message_append(d, verdicts, xstrdup(v->expectations[i]->line));
+		message_append(d, verdicts,
+			       xprintf("%s: %s", v->job_name, v->expectations[i]->line));
 	return found < 0 ? -1 : 0;
 }
 

@@ -64,8 +64,9 @@ static struct rpc_call *open_call(struct rpc_channel *ch, const char *method, co
 
 	ping.who = (char *)who;
 	cr_assert(c);
-	if (who)
-		cr_assert_eq(rpc_send(c, &ping, &err), 0, "%s", err.text);
+	/* A call that is refused at once may be over before this is taken: its status tells. */
+	if (who && rpc_send(c, &ping, &err) < 0)
+		error_clear(&err);
 	return c;
 }
 
