@@ -1,0 +1,1 @@
+sluice_race(agent USES agenthost)
