@@ -233,6 +233,17 @@ static bool set_slots(Sluice__V1__EnvironmentHost *host, char *const *slots, siz
 	return true;
 }
 
+/* It goes into the environment of verify jobs, one of a list: what cannot be an address is none. */
+static const char *endpoint_of(const Sluice__V1__HostReport *r)
+{
+	enum { ENDPOINT_MAX = 300 };
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789.:_[]%-";
+	size_t len = strlen(r->endpoint);
+
+	return len <= ENDPOINT_MAX && strspn(r->endpoint, letters) == len ? r->endpoint : "";
+}
+
 /* What the host says of itself, whatever it answers. NULL: it has nothing of this environment. */
 static bool take_facts(Sluice__V1__EnvironmentHost *host, const Sluice__V1__HostReport *r)
 {
@@ -242,7 +253,7 @@ static bool take_facts(Sluice__V1__EnvironmentHost *host, const Sluice__V1__Host
 		set_slots(host, r ? r->slots : NULL, r ? MIN(r->n_slots, (size_t)HOST_SLOTS) : 0);
 
 	changed |= set_text(&host->release, r ? r->live : "");
-	changed |= set_text(&host->endpoint, r ? r->endpoint : "");
+	changed |= set_text(&host->endpoint, r ? endpoint_of(r) : "");
 	changed |= host->healthy != healthy || host->phi != phi;
 	host->healthy = healthy;
 	host->phi = phi;

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "controller/model/hosts.h"
 #include "rollout_fixture.h"
 
 static const Sluice__V1__Actor bob = { PROTOBUF_C_MESSAGE_INIT(&sluice__v1__actor__descriptor),
@@ -226,6 +227,34 @@ Test(environments, hosts_are_the_enabled_agents_that_match_by_name)
 	cr_expect_str_eq(sim_env(s, "staging")->row->hosts[1]->agent_name, "host-c");
 	cr_expect(environment_has_host(sim_env(s, "staging"), sim_agent(s, &s->hosts[0])));
 	cr_expect(!environment_has_host(sim_env(s, "staging"), sim_agent(s, &s->hosts[2])));
+}
+
+Test(environments, what_cannot_be_an_address_is_no_endpoint)
+{
+	static const struct {
+		const char *said, *kept;
+	} cases[] = {
+		{ "gpu-1.example.org:18000", "gpu-1.example.org:18000" },
+		{ "[fe80::1%eth0]:18000", "[fe80::1%eth0]:18000" },
+		{ "host:1,other:2", "" },
+		{ "host:1\nPATH=/tmp", "" },
+	};
+	cleanup(sim_freep) struct sim *s = sim_new(1);
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *spec = sim_spec("staging", "");
+	Sluice__V1__HostReport r = SLUICE__V1__HOST_REPORT__INIT;
+	Sluice__V1__EnvironmentHost *host;
+	struct environment *env;
+
+	sim_host_add(s, "host-a", "staging");
+	sim_apply_one(s, spec);
+	env = sim_env(s, "staging");
+	host = env->row->hosts[0];
+	r.attempt = host->attempt;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		r.endpoint = (char *)cases[i].said;
+		host_take_report(s->world, env, host, &r);
+		cr_expect_str_eq(host->endpoint, cases[i].kept);
+	}
 }
 
 Test(environments, details_tell_releases_hosts_and_what_waits)

@@ -55,27 +55,18 @@ Test(session, a_message_that_names_more_than_any_agent_has_ends_the_session)
 	scene_end(&s);
 }
 
-Test(session, a_report_of_a_host_holds_ids_and_an_address)
+Test(session, a_report_of_a_host_holds_ids)
 {
-	static const struct {
-		const char *live, *endpoint;
-		bool well;
-	} cases[] = {
-		{ "", "gpu-1.example.org:18000", true },
-		{ "", "[fe80::1%eth0]:18000", true },
-		{ "", "host:1,other:2", false },
-		{ "", "host:1 $(reboot)", false },
-		{ "0123456789012345678901234567890123456", "", false },
-	};
+	static const char *const ids[] = { "", "012345678901234567890123456789012345",
+					   "0123456789012345678901234567890123456" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
 		struct scene s = scene_running();
 		Sluice__V1__HostReport *r = message_new(&sluice__v1__host_report__descriptor);
 
-		message_set_string(&r->live, cases[i].live);
-		message_set_string(&r->endpoint, cases[i].endpoint);
+		message_set_string(&r->live, ids[i]);
 		agent_send(s.a, said(SLUICE__V1__AGENT_MESSAGE__BODY_HOST_REPORT, r), NULL);
-		cr_expect_eq(s.a->closed, !cases[i].well, "case %zu", i);
+		cr_expect_eq(s.a->closed, strlen(ids[i]) >= ID_SIZE, "case %zu", i);
 		scene_end(&s);
 	}
 }
