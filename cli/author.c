@@ -119,6 +119,11 @@ static int explain(struct cli *cli, struct error *err)
 	char id[8];
 	const struct error_entry *e;
 
+	if (flag_given(&cli->args, "markdown")) {
+		error_reference_markdown(&text);
+		out_buf(&text);
+		return STATUS_OK;
+	}
 	if (!*code) {
 		for (size_t i = 0; i < error_catalogue_count; i++)
 			buf_printf(&text, "%s  %s\n", error_catalogue[i].id,
@@ -199,7 +204,7 @@ static const struct flag lint_flags[] = {
 	{ 0, "strict", NULL, "warnings are errors" },
 	{ 0 },
 };
-static const struct flag schema_flags[] = {
+static const struct flag page_flags[] = {
 	{ 0, "markdown", NULL, "the reference page instead" },
 	{ 0 },
 };
@@ -211,8 +216,8 @@ const struct verb author_verbs[] = {
 	{ "schema", "", "The JSON Schema of sluice.yaml, for editors",
 	  "  sluice schema > sluice.schema.json\n"
 	  "  # yaml-language-server: $schema=./sluice.schema.json",
-	  schema_flags, 0, 0, false, schema },
-	{ "explain", "[CODE]", "What an error number means and what to do", NULL, NULL, 0, 1, false,
-	  explain },
+	  page_flags, 0, 0, false, schema },
+	{ "explain", "[CODE]", "What an error number means and what to do", NULL, page_flags, 0, 1,
+	  false, explain },
 	{ 0 },
 };

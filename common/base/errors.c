@@ -258,3 +258,29 @@ const struct error_entry *error_lookup(const char *id)
 	return bsearch(id, error_catalogue, ARRAY_SIZE(error_catalogue), sizeof *error_catalogue,
 		       compare);
 }
+
+void error_reference_markdown(struct buf *out)
+{
+	static const char *const families[] = { "",	    "Pipeline file", "Input",	"Access",
+						"Delivery", "Agent",	     "Storage", "",
+						"",	    "Not supported" };
+	int family = 0;
+
+	buf_puts(out, "# Errors\n\n"
+		      "<!-- made by `sluice explain --markdown` from the catalogue; a test holds "
+		      "it equal -->\n\n"
+		      "Every error that names a number, what it means and what to do. `sluice "
+		      "explain E0107` "
+		      "says the same in a terminal.\n");
+	for (size_t i = 0; i < error_catalogue_count; i++) {
+		const struct error_entry *e = &error_catalogue[i];
+
+		if (e->id[2] - '0' != family) {
+			family = e->id[2] - '0';
+			buf_printf(out, "\n## E0%d: %s\n", family, families[family]);
+		}
+		buf_printf(out, "\n### %s: %s\n\n%s\n", e->id, e->title, e->explain);
+		if (*e->hint)
+			buf_printf(out, "\nWhat to do: %s.\n", e->hint);
+	}
+}

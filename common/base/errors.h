@@ -9,6 +9,7 @@
 #define BASE_ERRORS_H
 
 #include <stddef.h>
+#include "base/buf.h"
 #include "base/error.h"
 
 struct error_entry {
@@ -22,5 +23,7 @@ struct error_entry {
 extern const struct error_entry error_catalogue[]; /* sorted by id */
 extern const size_t error_catalogue_count;
 const struct error_entry *error_lookup(const char *id); /* NULL if there is none */
+/* docs/errors.md: all of it, as a page. */
+void error_reference_markdown(struct buf *out);
 
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "base/errors.h"
+#include "base/file.h"
+#include "base/mem.h"
 
 Test(error, callers_add_where_it_mattered)
 {
@@ -166,4 +168,16 @@ Test(errors, a_number_nobody_gave_is_not_found)
 	cr_expect_null(error_lookup("E0999"));
 	cr_expect_null(error_lookup(""));
 	cr_expect_null(error_lookup("nonsense"));
+}
+
+Test(errors, the_page_is_what_the_catalogue_says)
+{
+	cleanup(buf_release) struct buf made = { 0 }, there = { 0 };
+	struct error err = { 0 };
+
+	error_reference_markdown(&made);
+	cr_assert_eq(file_read(SLUICE_SOURCE_DIR "/docs/errors.md", 1 << 20, &there, &err), 0, "%s",
+		     err.text);
+	cr_expect_str_eq(buf_str(&there), buf_str(&made),
+			 "docs/errors.md is not what `sluice explain --markdown` says");
 }
