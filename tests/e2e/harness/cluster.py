@@ -206,7 +206,7 @@ class Cluster:
             try:
                 return call()
             except grpc.RpcError as error:
-                if error.code() not in MISSED or time.monotonic() > end:
+                if error.code() not in MISSED or time.monotonic() > end or self.dead():
                     raise
                 time.sleep(0.05)
 
@@ -235,7 +235,7 @@ class Cluster:
                         stream.cancel()
                         return last
             except grpc.RpcError as error:
-                if error.code() not in MISSED + (grpc.StatusCode.DEADLINE_EXCEEDED,):
+                if error.code() not in MISSED + (grpc.StatusCode.DEADLINE_EXCEEDED,) or self.dead():
                     raise
                 time.sleep(0.05)
             else:

@@ -3,6 +3,7 @@ import hashlib
 import os
 import re
 import sqlite3
+import time
 
 from . import processes
 from .client import pb
@@ -144,7 +145,7 @@ def agents_idle(cluster):
         reply = cluster.api.agents.List(pb.ListAgentsRequest())
         return all(not a.attempts and not a.used_slots and not a.used_cpu_milli
                    for a in reply.agents)
-    until("agents are idle", lambda: cluster.retry(probe))
+    until("agents are idle", lambda: cluster.retry(probe), pause=0.1)
 
 
 def hosts_agree(cluster, name, release=None):
@@ -155,6 +156,15 @@ def hosts_agree(cluster, name, release=None):
     for host in d.environment.hosts:
         assert host.release == live and host.state == pb.EnvironmentHost.NEW and host.healthy, \
             f"{name}: live {live}, {host}"
+    return d
+
+
+def hosts_agree_soon(cluster, name, release=None):
+    """The same, once what the hosts say of their health has arrived."""
+    d = cluster.environment_is(name, lambda d: not d.environment.promotion and all(
+        h.release == d.environment.live and h.healthy and h.state == pb.EnvironmentHost.NEW
+        for h in d.environment.hosts), "all hosts run what was decided")
+    assert release is None or d.live.number == release, f"{name} is on r{d.live.number}"
     return d
 
 
@@ -175,8 +185,7 @@ def job_processes(root):
 
 def no_job_runs(cluster):
     """Nothing of any job is left running."""
-    until("nothing of a job is left",
-          lambda: not job_processes(cluster.root)) or None
+    until("nothing of a job is left", lambda: not job_processes(cluster.root), pause=0.2)
 
 
 def agent_is_clean(agent):
@@ -208,13 +217,15 @@ def no_temporary_files(cluster):
 
 def all_of(cluster, ledger=None):
     """Everything that can be asked of any cluster whose runs have ended."""
+    begun = time.monotonic()
     agents_idle(cluster)
     no_job_runs(cluster)
     terminal_once(audit_chain(cluster))
-    artifacts(cluster)
+    count = artifacts(cluster)
     database(cluster)
     no_temporary_files(cluster)
     for agent in cluster.agents_by_name.values():
         agent_is_clean(agent)
     if ledger:
         ledger.check()
+    print(f"the oracles took {time.monotonic() - begun:.1f} s, {count} artifacts", flush=True)
