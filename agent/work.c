@@ -366,8 +366,10 @@ bool work_found(struct work *w, struct found *found)
 	struct attempt *a = found->fence ? attempt_find(w, found->fence) : NULL;
 	struct runner *r;
 
-	if (!a || a->finished)
+	if (!a)
 		return false;
+	if (a->finished) /* its output is still to be shipped */
+		return found->state != FOUND_LIVE;
 	a->attached = true;
 	if (found->state == FOUND_DONE) {
 		a->lost = false; /* a runner collects what it left */

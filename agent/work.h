@@ -30,7 +30,8 @@ struct work_config {
 
 /* Takes the journal's attempts in; nothing runs before work_start(). */
 struct work *work_new(const struct work_config *config);
-/* What supervise_attach() found of an attempt: takes the slot. False: it is not one of ours. */
+/* What supervise_attach() found of an attempt: takes the slot. False: it is not one of ours, and
+ * nobody needs it. */
 bool work_found(struct work *w, struct found *found);
 /* The session must have been started by then or be started right after: posts before are dropped
  * and made up for by Register. */

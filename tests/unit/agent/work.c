@@ -200,6 +200,25 @@ Test(work, what_runs_goes_on_without_an_agent)
 	stand_wait_log(host.stand, 1, 0, "done\n", 5);
 }
 
+Test(work, output_that_was_not_shipped_yet_survives_a_restart)
+{
+	cleanup(freep) char *done = xprintf("%s/spool/1.done", host.dir);
+
+	host.stand->cut_logs = 1; /* nothing is acknowledged */
+	host_offer(&host, 1, "echo precious");
+	host_wait_file(done, true);
+	usleep(200000); /* EXITED is journalled by then */
+	host_stop(&host);
+	lock_take(&host.stand->lock);
+	host.stand->cut_logs = 0;
+	if (stand_log(host.stand, 1, "", 0))
+		stand_log(host.stand, 1, "", 0)->bytes.len = 0;
+	lock_drop(&host.stand->lock);
+	host_again(&host);
+	cr_expect_eq(host_finished(&host, 1)->exit->reason, EXIT(OK));
+	stand_wait_log(host.stand, 1, 0, "precious\n", 9);
+}
+
 Test(work, what_ended_without_an_agent_is_collected)
 {
 	cleanup(freep) char *done = xprintf("%s/spool/1.done", host.dir);
