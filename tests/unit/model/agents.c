@@ -377,7 +377,7 @@ Test(agents, one_who_is_refused_everywhere_does_not_fill_the_audit_log)
 	make_token(&j);
 	cr_assert_eq(join(&j, "e1", "s1", &e), 0);
 	for (int i = 0; i < 1000; i++) {
-		char method[16];
+		char method[24];
 
 		snprintf(method, sizeof(method), "Method%d", i);
 		told += denials_told(j.l, e.agent_id, NULL, method);
