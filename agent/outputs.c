@@ -291,6 +291,13 @@ static int metrics_take(Sluice__V1__FinishedAttempt *ret, size_t *next, json_t *
 	return 0;
 }
 
+static const char *skip_blank(const char *at, int *line)
+{
+	for (; *at && strchr(" \t\r\n", *at); at++)
+		*line += *at == '\n';
+	return at;
+}
+
 int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
 		    Sluice__V1__FinishedAttempt *ret, struct buf *ret_lines, struct error *err)
 {
@@ -310,16 +317,16 @@ int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
 	    file_read(real, METRICS_FILE_MAX, &text, err) < 0)
 		return error_wrap(err, "metrics");
 	at = buf_str(&text);
-	while (r == 0 && at[strspn(at, " \t\r\n")]) {
-		json_error_t where;
+	while (r == 0 && *(at = skip_blank(at, &line))) {
+		json_error_t where = { .line = 1 };
 		json_t *object = json_loads(at, JSON_DISABLE_EOF_CHECK, &where);
 
 		if (json_is_object(object))
 			r = metrics_take(ret, &next, object, ret_lines, err);
 		else
-			r = error_set(err, ERR_INVALID, "line %d of '%s' is not a JSON object: %s",
-				      line + (where.line > 0 ? where.line - 1 : 0), path,
-				      where.text);
+			r = error_set(err, ERR_INVALID, "line %d of '%s' is not a JSON object%s%s",
+				      object ? line : line + where.line - 1, path,
+				      object ? "" : ": ", object ? "" : where.text);
 		json_decref(object);
 		for (const char *end = at + where.position; at < end; at++)
 			line += *at == '\n';
