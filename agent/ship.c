@@ -16,7 +16,14 @@
 #include "crypto/digest.h"
 #include "sluice/v1/logs.pb-c.h"
 
-enum { IDLE_CLOSE_MS = 10000, FIRST_WAIT_MS = 200, LONGEST_WAIT_MS = 5000 };
+enum {
+	IDLE_CLOSE_MS = 10000,
+	FIRST_WAIT_MS = 200,
+	LONGEST_WAIT_MS = 5000,
+	BUSY_FRAME = 16 << 10, /* bytes; who prints so many at once is busy */
+	GOOD_FRAME = 64 << 10, /* so many are worth a frame: there is nothing to gather for */
+	REST_MS = 3,	       /* what a busy log gathers for before it is looked at again */
+};
 
 struct ship_log {
 	struct ship *ship;
@@ -28,8 +35,9 @@ struct ship_log {
 	uint64_t have[SPOOL_STREAMS], sent[SPOOL_STREAMS], acked[SPOOL_STREAMS];
 	uint64_t end[SPOOL_STREAMS];
 	bool ending, told, watching;
-	bool refused;	 /* the controller wants none of it */
-	bool unreadable; /* the spool does not give what was announced */
+	bool refused;		/* the controller wants none of it */
+	bool unreadable;	/* the spool does not give what was announced */
+	int64_t rests_until_ms; /* boot clock; 0: it does not. Then more is looked for */
 	int busy;
 };
 
@@ -289,13 +297,49 @@ static void give_up_locked(struct ship_log *log, const struct error *why)
 	tell_shipped_locked(log);
 }
 
-/* One frame of one log, then, when all that was announced of it is sent, a word to its owner. */
+/* All that was announced is sent: its owner may look for more. Called and returns with the lock
+ * held, which is away meanwhile. */
+static void tell_drained_locked(struct ship_log *log)
+{
+	uint64_t at = log->sent[SPOOL_OUTPUT];
+
+	log->rests_until_ms = 0;
+	log->busy++;
+	lock_drop(&log->ship->lock);
+	if (log->events.drained)
+		log->events.drained(log->events.arg, at);
+	lock_take(&log->ship->lock);
+	busy_done_locked(log);
+}
+
+/* The log that rests for the shortest while, or NULL. */
+static struct ship_log *resting_locked(struct ship *s)
+{
+	struct ship_log *log, *first = NULL;
+
+	list_each(log, &s->logs, link)
+		if (log->rests_until_ms && (!first || log->rests_until_ms < first->rests_until_ms))
+			first = log;
+	return first;
+}
+
+static void wake_rested_locked(struct ship *s)
+{
+	struct ship_log *log = resting_locked(s);
+
+	if (log && log->rests_until_ms <= clock_boot_ms())
+		tell_drained_locked(log);
+}
+
+/* One frame of one log, then, when all that was announced of it is sent, a word to its owner: at
+ * once after few bytes, or as many as are worth a frame; in between a little later, so that a busy
+ * job makes few large frames instead of many small ones. */
 static int ship_one(struct ship *s, struct ship_log *log, int stream, struct error *err)
 {
 	struct frame f = {
 		.log = log, .stream = stream, .at = log->sent[stream], .have = log->have[stream]
 	};
-	uint64_t begin = f.at, at;
+	uint64_t begin = f.at;
 	bool drained, moved;
 	int r;
 
@@ -321,13 +365,12 @@ static int ship_one(struct ship *s, struct ship_log *log, int stream, struct err
 	}
 	free(f.data);
 	drained = r == 0 && stream == SPOOL_OUTPUT && log->sent[0] >= log->have[0] && log->watching;
-	at = log->sent[0];
 	if (drained) {
 		log->watching = false;
-		lock_drop(&s->lock);
-		if (log->events.drained)
-			log->events.drained(log->events.arg, at);
-		lock_take(&s->lock);
+		if (f.len < BUSY_FRAME || f.len >= GOOD_FRAME)
+			tell_drained_locked(log);
+		else
+			log->rests_until_ms = clock_boot_ms() + REST_MS;
 	}
 	busy_done_locked(log);
 	return r;
@@ -336,6 +379,13 @@ static int ship_one(struct ship *s, struct ship_log *log, int stream, struct err
 /* Waits for work; false when it is time to end the stream or to stop. */
 static bool wait_locked(struct ship *s)
 {
+	struct ship_log *resting = resting_locked(s);
+
+	if (resting) {
+		signal_wait_ms(&s->work, &s->lock,
+			       MAX(resting->rests_until_ms - clock_boot_ms(), (int64_t)0));
+		return true;
+	}
 	if (s->call && !unacked_locked(s))
 		return signal_wait_ms(&s->work, &s->lock, IDLE_CLOSE_MS);
 	signal_wait(&s->work, &s->lock);
@@ -355,6 +405,7 @@ static void *send_all(void *arg)
 		bool orderly = false, end = s->broken;
 
 		if (!end) {
+			wake_rested_locked(s);
 			log = next_locked(s, &stream);
 			if (log)
 				end = ship_one(s, log, stream, &err) < 0;
@@ -435,6 +486,7 @@ void ship_log_grown(struct ship_log *log, uint64_t length)
 	LOCKED(&log->ship->lock);
 	log->have[0] = MAX(log->have[0], length);
 	log->watching = true;
+	log->rests_until_ms = 0;
 	if (!log->fence) /* a service has no end at which to say it: look again */
 		log->unreadable = false;
 	signal_all(&log->ship->work);
@@ -447,6 +499,7 @@ void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS])
 	for (int i = 0; i < SPOOL_STREAMS; i++)
 		log->have[i] = MAX(log->have[i], end[i]);
 	log->ending = true;
+	log->rests_until_ms = 0;
 	log->told = false;
 	tell_shipped_locked(log);
 	signal_all(&log->ship->work);
