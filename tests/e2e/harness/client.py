@@ -14,7 +14,6 @@ import uuid
 from .processes import SOURCE
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-os.environ.setdefault("PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "python")
 
 
 def _generate():
