@@ -79,11 +79,17 @@ static void put_artifact(const struct drawing *d, const Sluice__V1__Artifact *a)
 	buf_putc(d->out, '\n');
 }
 
-static size_t find(const struct drawing *d, const char *digest)
+/* The node of an input: by its id, or, where that is not known, by its digest. */
+static size_t find(const struct drawing *d, const Sluice__V1__Artifact *made, size_t input)
 {
-	for (size_t i = 0; i < d->reply->n_nodes; i++)
-		if (strcmp(d->reply->nodes[i]->artifact->digest, digest) == 0)
+	const char *id = input < made->n_input_ids ? made->input_ids[input] : "";
+
+	for (size_t i = 0; i < d->reply->n_nodes; i++) {
+		const Sluice__V1__Artifact *a = d->reply->nodes[i]->artifact;
+
+		if (*id ? strcmp(a->id, id) == 0 : strcmp(a->digest, made->inputs[input]) == 0)
 			return i;
+	}
 	return d->reply->n_nodes;
 }
 
@@ -93,7 +99,7 @@ static void put_inputs(const struct drawing *d, const Sluice__V1__Artifact *a, c
 	for (size_t i = 0; i < a->n_inputs; i++) {
 		bool last = i + 1 == a->n_inputs;
 		cleanup(freep) char *deeper = xprintf("%s%s", indent, last ? "   " : "│  ");
-		size_t at = find(d, a->inputs[i]);
+		size_t at = find(d, a, i);
 
 		buf_printf(d->out, "%s%s", indent, last ? "└─ " : "├─ ");
 		if (at == d->reply->n_nodes) {

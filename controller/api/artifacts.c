@@ -9,7 +9,6 @@
 enum {
 	SCANNED = 20000,
 	NODES = 1000,
-	MAKERS = 100,
 	METRICS_SHOWN = 16, /* of a node of a lineage */
 };
 
@@ -142,10 +141,10 @@ struct walk {
 	size_t bytes; /* of the nodes */
 };
 
-static bool walk_knows(const struct walk *w, const char *digest)
+static bool walk_knows(const struct walk *w, const char *id)
 {
 	for (size_t i = 0; i < w->reply->n_nodes; i++)
-		if (strcmp(w->reply->nodes[i]->artifact->digest, digest) == 0)
+		if (strcmp(w->reply->nodes[i]->artifact->id, id) == 0)
 			return true;
 	return false;
 }
@@ -154,7 +153,7 @@ static void walk_add(struct walk *w, Sluice__V1__Artifact *artifact, uint32_t de
 {
 	Sluice__V1__LineageNode *node;
 
-	if (walk_knows(w, artifact->digest))
+	if (walk_knows(w, artifact->id))
 		return;
 	artifact->n_metrics = MIN(artifact->n_metrics, (size_t)METRICS_SHOWN);
 	w->bytes += protobuf_c_message_get_packed_size(&artifact->base);
@@ -169,37 +168,33 @@ static void walk_add(struct walk *w, Sluice__V1__Artifact *artifact, uint32_t de
 	w->reply->nodes[w->reply->n_nodes++] = node;
 }
 
-static int walk_to_inputs(struct walk *w, const Sluice__V1__Artifact *made, uint32_t depth,
-			  struct error *err)
+/* The very artifact that was read: equal bytes may have been made more than once, from other
+ * things. */
+static Sluice__V1__Artifact *input_of(struct walk *w, const Sluice__V1__Artifact *made, size_t i,
+				      struct error *err)
 {
-	for (size_t i = 0; i < made->n_inputs; i++) {
-		Sluice__V1__Artifact *input;
+	ProtobufCMessage *m = NULL;
+	int found =
+		i < made->n_input_ids && *made->input_ids[i]
+			? reader_get(w->reader, ROW_ARTIFACT, made->input_ids[i], w->arena, &m, err)
+			: 0;
 
-		if (walk_knows(w, made->inputs[i]))
-			continue;
-		input = find_artifact_by_digest(w->reader, made->inputs[i], w->arena, err);
+	if (found)
+		return found > 0 ? (Sluice__V1__Artifact *)m : NULL;
+	return find_artifact_by_digest(w->reader, made->inputs[i], w->arena, err);
+}
+
+static int walk_up(struct walk *w, const Sluice__V1__LineageNode *from, struct error *err)
+{
+	for (size_t i = 0; i < from->artifact->n_inputs; i++) {
+		Sluice__V1__Artifact *input = input_of(w, from->artifact, i, err);
+
 		if (!input && err->code != ERR_NOT_FOUND)
 			return -1;
 		error_clear(err);
 		if (input)
-			walk_add(w, input, depth);
+			walk_add(w, input, from->depth + 1);
 	}
-	return 0;
-}
-
-/* Equal bytes may have been made more than once, and passed on as they were: what each of them was
- * made from counts. */
-static int walk_up(struct walk *w, const Sluice__V1__LineageNode *from, struct error *err)
-{
-	struct row_filter filter = { .key = from->artifact->digest, .limit = MAKERS, .after = "" };
-	struct row_page page;
-
-	if (reader_list(w->reader, ROW_ARTIFACT, &filter, w->arena, &page, err) < 0)
-		return -1;
-	for (size_t i = 0; i < page.count; i++)
-		if (walk_to_inputs(w, (Sluice__V1__Artifact *)page.messages[i], from->depth + 1,
-				   err) < 0)
-			return -1;
 	return 0;
 }
 

@@ -86,6 +86,7 @@ static void add_input(void *arg, const Sluice__V1__ResolvedArtifact *a)
 	Sluice__V1__Artifact *row = arg;
 
 	message_append(row, inputs, xstrdup(a->digest));
+	message_append(row, input_ids, xstrdup(a->artifact_id));
 }
 
 static Sluice__V1__Variable *variable_new(const char *prefix, const char *name, const char *value)
@@ -99,7 +100,7 @@ static Sluice__V1__Variable *variable_new(const char *prefix, const char *name, 
 }
 
 /* Where it came from: run, job, fence, what was read, with which parameters. */
-static void add_origin(Sluice__V1__Artifact *row, const struct attempt *a)
+static void add_origin(struct world *w, Sluice__V1__Artifact *row, const struct attempt *a)
 {
 	const Sluice__V1__Job *job = a->job->row;
 	const Sluice__V1__Run *run = a->job->run->row;
@@ -111,8 +112,15 @@ static void add_origin(Sluice__V1__Artifact *row, const struct attempt *a)
 	row->fence = a->row->fence;
 	message_set_string(&row->pipeline, run->pipeline);
 	inputs_each(job, add_input, row);
-	if (*run->source)
+	if (*run->source) {
+		cleanup(message_freep) ProtobufCMessage *source = NULL;
+		bool found =
+			world_fetch_child(w, ROW_ARTIFACT, NULL, run->source, &source, NULL) > 0;
+
 		message_append(row, inputs, xstrdup(run->source));
+		message_append(row, input_ids,
+			       xstrdup(found ? ((Sluice__V1__Artifact *)source)->id : ""));
+	}
 	for (size_t i = 0; i < run->n_params; i++)
 		message_append(row, params,
 			       variable_new("", run->params[i]->name, run->params[i]->value));
@@ -149,7 +157,7 @@ static Sluice__V1__Artifact *row_new(struct world *w, const struct artifact_comm
 	row->produced_at_ms = c->commit->produced_at_ms;
 	row->is_file = c->start->is_file;
 	if (a) {
-		add_origin(row, a);
+		add_origin(w, row, a);
 		agent = agent_actor(a->agent);
 		row->actor = actor_copy(&agent);
 	} else {
