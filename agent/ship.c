@@ -486,7 +486,9 @@ void ship_log_grown(struct ship_log *log, uint64_t length)
 	LOCKED(&log->ship->lock);
 	log->have[0] = MAX(log->have[0], length);
 	log->watching = true;
-	log->rests_until_ms = 0;
+	/* Nothing new, as when a service begins again behind what is shipped: its owner watches on.
+	 */
+	log->rests_until_ms = log->sent[0] >= log->have[0] ? clock_boot_ms() : 0;
 	if (!log->fence) /* a service has no end at which to say it: look again */
 		log->unreadable = false;
 	signal_all(&log->ship->work);
