@@ -1,0 +1,1 @@
+sluice_fuzz(journal USES sluice_agent)
