@@ -161,8 +161,8 @@ static int admit_user(struct api *api, const struct rpc_caller *caller, unsigned
 	if (!(bits_of(i->token->role) & access)) {
 		struct error why = { 0 };
 
-		error_id(&why, "E0302", "%s needs the role %s; '%s' has %s", caller->method,
-			 role_name(access), i->token->name, role_name(own_bit(i->token->role)));
+		error_id(&why, "E0302", "this needs the role %s; '%s' has %s", role_name(access),
+			 i->token->name, role_name(own_bit(i->token->role)));
 		tell_denied(api, NULL, i->token->id, caller->method, &why);
 		if (err)
 			*err = why;

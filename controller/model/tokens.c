@@ -167,6 +167,18 @@ static int revoked_before(struct world *w, const char *id, Sluice__V1__Token **r
 	return 0;
 }
 
+/* Is there another token of an admin that is good now? */
+static bool another_admin(const struct world *w, const struct token *but)
+{
+	struct token *t, *next;
+
+	HASH_ITER(by_id, w->tokens_by_id, t, next)
+		if (t != but && t->row->role == SLUICE__V1__ROLE__ADMIN && !t->row->revoked &&
+		    (!t->row->expires_ms || t->row->expires_ms > w->now.wall_ms))
+			return true;
+	return false;
+}
+
 int tokens_revoke(struct world *w, struct now now, const void *req, void *reply, struct error *err)
 {
 	const struct token_revoke *r = req;
@@ -186,6 +198,12 @@ int tokens_revoke(struct world *w, struct now now, const void *req, void *reply,
 		t = find_by_name(w, r->request->token);
 	if (!t || t->row->revoked)
 		return error_id(err, "E0204", "there is no token '%s'", r->request->token);
+	if (t->row->role == SLUICE__V1__ROLE__ADMIN && !another_admin(w, t)) {
+		error_set(err, ERR_CONFLICT, "'%s' is the last admin: nobody could make another",
+			  t->row->name);
+		return error_hint(
+			err, "sluice tokens create NAME --role admin, and log in with it first");
+	}
 	t->row->revoked = true;
 	world_touch(w, &t->entity);
 	world_event(w, SLUICE__V1__EVENT_KIND__EVENT_TOKEN_REVOKED, r->caller->actor,

@@ -125,3 +125,21 @@ Test(tokens, they_are_listed_oldest_first)
 	cr_expect_str_eq(second->tokens[0]->name, "three");
 	cr_expect_str_eq(second->next, "");
 }
+
+Test(tokens, the_last_admin_stays)
+{
+	cleanup(lab_freep) struct lab *l = lab_new();
+	cleanup(message_freep) Sluice__V1__Token *reply = NULL;
+	Sluice__V1__RevokeTokenRequest r = SLUICE__V1__REVOKE_TOKEN_REQUEST__INIT;
+	struct token_revoke ask = { &lab_admin, &r };
+
+	cr_assert_eq(create(l, &lab_admin, "one", SLUICE__V1__ROLE__ADMIN, 1000, "h1"), 0);
+	cr_assert_eq(create(l, &lab_admin, "two", SLUICE__V1__ROLE__ADMIN, -1, "h2"), 0);
+	lab_advance(l, 1000); /* an admin who is no more is no other admin */
+	r.request_id = "r1";
+	r.token = "two";
+	cr_expect_eq(lab_ask(l, tokens_revoke, &ask, &reply), -1);
+	cr_expect_eq(l->error.code, ERR_CONFLICT);
+	cr_assert_eq(create(l, &lab_admin, "three", SLUICE__V1__ROLE__ADMIN, -1, "h3"), 0);
+	cr_expect_eq(lab_ask(l, tokens_revoke, &ask, &reply), 0, "%s", l->error.text);
+}
