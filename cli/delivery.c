@@ -87,6 +87,15 @@ static void put_headline(struct cli *cli, const Sluice__V1__PromoteRequest *prom
 	out_printf("%s%s\n", buf_str(&line), promote->dry_run ? "  (a plan: nothing changes)" : "");
 }
 
+/* A plan that some check refuses is no success: a script must be able to tell. */
+static int plan_status(const Sluice__V1__PromoteReply *reply)
+{
+	for (size_t i = 0; i < reply->n_lines; i++)
+		if (strncmp(reply->lines[i], "✘", strlen("✘")) == 0)
+			return STATUS_REJECTED;
+	return STATUS_OK;
+}
+
 static int promote(struct cli *cli, struct error *err)
 {
 	Sluice__V1__PromoteRequest request = SLUICE__V1__PROMOTE_REQUEST__INIT;
@@ -115,13 +124,13 @@ static int promote(struct cli *cli, struct error *err)
 	if (!reply)
 		return -1;
 	if (cli->json && (plan || !flag_given(args, "watch")))
-		return out_json(&reply->base), STATUS_OK;
+		return out_json(&reply->base), plan ? plan_status(reply) : STATUS_OK;
 	if (!cli->json) {
 		put_headline(cli, &request);
 		put_lines(reply);
 		put_hold(reply, environment);
 	}
-	return plan ? STATUS_OK : go_on(cli, reply->promotion, err);
+	return plan ? plan_status(reply) : go_on(cli, reply->promotion, err);
 }
 
 /* ---- rollback ---- */

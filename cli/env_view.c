@@ -271,6 +271,13 @@ static const Sluice__V1__EnvironmentHost *host_before(const Sluice__V1__Environm
 	return NULL;
 }
 
+/* On its way: what it will run says more than what it runs. */
+static bool is_changing(const Sluice__V1__EnvironmentHost *h)
+{
+	return h->state == HOST(PREPARING) || h->state == HOST(PREPARED) ||
+	       h->state == HOST(ACTIVATING);
+}
+
 static void tell_host(const Sluice__V1__EnvironmentDetail *before,
 		      const Sluice__V1__EnvironmentDetail *now,
 		      const Sluice__V1__EnvironmentHost *h, const struct look *look,
@@ -289,7 +296,9 @@ static void tell_host(const Sluice__V1__EnvironmentDetail *before,
 	buf_putc(out, ' ');
 	text_put(out, h->agent_name);
 	buf_printf(out, " %s", host_word(h->state));
-	if (*h->release)
+	if (is_changing(h) && now->promotion)
+		buf_printf(out, " %s", release_label(now->promotion->release_number, label));
+	else if (*h->release)
 		buf_printf(out, " %s", release_label(number_of(now, h->release), label));
 	if (*h->text) {
 		buf_puts(out, ": ");

@@ -115,8 +115,10 @@ static int show_promotion(struct api *api, struct arena *a, const char *id,
 	found = r ? reader_get(r, ROW_PROMOTION, id, a, &m, err) : -1;
 	if (found == 0)
 		return error_id(err, "E0204", "there is no promotion '%s'", id);
-	if (found > 0)
+	if (found > 0) {
 		now->promotion = (Sluice__V1__Promotion *)m;
+		now->n_verdicts = 0; /* they were of another one */
+	}
 	return found < 0 ? -1 : 0;
 }
 
