@@ -64,6 +64,22 @@ static int take_lock(struct dev *d, struct error *err)
 
 /* ---- the context ---- */
 
+/* `dev`, unless that is the name of a dev in another directory: then `dev-2`, `dev-3`, ... */
+static void name_context(const struct contexts *all, struct dev *d)
+{
+	const struct context *there;
+	unsigned n = 1;
+
+	do {
+		if (n > 1)
+			snprintf(d->context, sizeof d->context, "dev-%u", n);
+		else
+			snprintf(d->context, sizeof d->context, "dev");
+		there = contexts_find(all, d->context);
+		n++;
+	} while (there && strcmp(there->dev, d->plan.dir) != 0);
+}
+
 /* *ret_current: is it the current one now? */
 static int write_context(struct dev *d, bool *ret_current, char **ret_other, struct error *err)
 {
@@ -71,12 +87,14 @@ static int write_context(struct dev *d, bool *ret_current, char **ret_other, str
 	cleanup(freep) char *token_path = dev_path(&d->plan, "controller/admin.token");
 	cleanup(buf_release) struct buf ca = { 0 }, token = { 0 };
 	cleanup(contexts_freep) struct contexts *all = contexts_load(err);
-	struct context made = { .name = (char *)"dev", .address = d->users, .dev = d->plan.dir };
+	struct context made = { .address = d->users, .dev = d->plan.dir };
 	const struct context *current;
 
 	if (!all || file_read(ca_path, 1 << 20, &ca, err) < 0 ||
 	    file_read(token_path, 4096, &token, err) < 0)
 		return -1;
+	name_context(all, d);
+	made.name = d->context;
 	made.ca_pem = (char *)buf_str(&ca);
 	made.token = (char *)buf_str(&token);
 	contexts_put(all, &made);
@@ -110,13 +128,15 @@ static void tell(const struct dev *d, bool is_current, const char *other, struct
 	buf_printf(out, "\nLogs are in %s/logs. Jobs and services run as you, with your rights.\n",
 		   d->plan.dir);
 	if (is_current)
-		buf_puts(out, "The context `dev` is the current one: `sluice` talks to this "
-			      "controller.\n");
+		buf_printf(
+			out,
+			"The context `%s` is the current one: `sluice` talks to this controller.\n",
+			d->context);
 	else
-		buf_printf(out,
-			   "The context is `dev`; the current one stays `%s`: sluice context use "
-			   "dev\n",
-			   other);
+		buf_printf(
+			out,
+			"The context is `%s`; the current one stays `%s`: sluice context use %s\n",
+			d->context, other, d->context);
 	buf_puts(out, "Next: `sluice init` writes a first pipeline, `sluice submit . --watch` runs "
 		      "it.\n");
 }

@@ -89,7 +89,8 @@ struct dev {
 	int lock;
 	char users[64], agents_address[64]; /* host:port */
 	struct dev_child controller, agents[DEV_AGENTS];
-	int wake; /* an eventfd: Ctrl-C */
+	int wake;	  /* an eventfd: Ctrl-C */
+	char context[32]; /* its name */
 };
 
 /* All of it, until every agent is connected. -1 also when interrupted. */
