@@ -47,7 +47,8 @@ enum wire_kind {
 	WIRE_REFUSED,	 /* FENCE, KIND, STEP, ERRNO: a message that was not obeyed */
 };
 
-/* Old shims are met by new agents: a number is never given to another meaning, new ones go to the end. */
+/* Old shims are met by new agents: a number is never given to another meaning, new ones go to the
+ * end. */
 enum wire_tag {
 	WIRE_FENCE = 1,
 	WIRE_NAME,   /* the file's name in spool/ */

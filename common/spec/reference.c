@@ -106,7 +106,8 @@ static void row(const struct key *key, struct buf *out)
 }
 
 static const char head[] =
-	"<!-- Generated from the table of keys in common/spec/keys.c: `sluice schema --markdown`. -->\n"
+	"<!-- Generated from the table of keys in common/spec/keys.c: `sluice schema --markdown`. "
+	"-->\n"
 	"\n"
 	"# The keys of sluice.yaml\n"
 	"\n"

@@ -100,8 +100,8 @@ Test(service, a_program_that_is_not_there_is_tried_again)
 	event = await(bench.slot, SLOT_RESTARTED);
 	cr_expect_eq(event.record.reason, SHIM_NOT_STARTED);
 	cr_expect_eq(event.record.step, STEP_EXEC);
-	cr_assert_eq(file_write_atomic(program, "#!/bin/sh\necho here\nexec sleep 600\n", 35,
-				       0755, &err),
+	cr_assert_eq(file_write_atomic(program, "#!/bin/sh\necho here\nexec sleep 600\n", 35, 0755,
+				       &err),
 		     0);
 	cr_assert_eq(slot_watch(bench.slot, 3, 0, &err), 0);
 	await(bench.slot, SLOT_GROWN);
