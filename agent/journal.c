@@ -22,6 +22,7 @@
 
 enum {
 	RECORD_MAX = 1 << 20,
+	RECORD_READ_MAX = 4 << 20, /* a rewritten one holds what came in two */
 	HEAD = 8,
 	REWRITE_ABOVE = 4 << 20, /* bytes; and four times what is live */
 	JOURNAL_MAX = 1 << 30,
@@ -312,7 +313,7 @@ static int replay(struct journal *j, const struct buf *file, size_t *ret_good, s
 
 		memcpy(head, file->data + at, HEAD);
 		len = le32toh(head[0]);
-		if (len > RECORD_MAX || len > file->len - at - HEAD ||
+		if (len > RECORD_READ_MAX || len > file->len - at - HEAD ||
 		    crc32c(0, file->data + at + HEAD, len) != le32toh(head[1]))
 			break;
 		r = message_unpack(&sluice__v1__journal_record__descriptor, NULL,
@@ -338,7 +339,7 @@ static bool torn(const struct buf *file, size_t good)
 		return true;
 	memcpy(&len, file->data + good, sizeof len);
 	len = le32toh(len);
-	return len <= RECORD_MAX && file->len - good <= HEAD + (size_t)len;
+	return len <= RECORD_READ_MAX && file->len - good <= HEAD + (size_t)len;
 }
 
 /* What is missing may have said that they were started: none of them may be, now. */

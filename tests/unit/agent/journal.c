@@ -376,3 +376,30 @@ Test(journal, many_threads_share_it)
 	cr_expect_eq(s.n, 400);
 	journal_close(j);
 }
+
+Test(journal, what_came_in_two_large_records_is_kept_in_one)
+{
+	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
+	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
+	Sluice__V1__FinishedAttempt done = SLUICE__V1__FINISHED_ATTEMPT__INIT;
+	Sluice__V1__Exit how = SLUICE__V1__EXIT__INIT;
+	cleanup(freep) char *large = xcalloc(1, 700001);
+	struct error err = { 0 };
+	struct journal *j;
+
+	memset(large, 'x', 700000);
+	spec.run = how.text = large;
+	a.fence = done.fence = 7;
+	a.spec = &spec;
+	done.exit = &how;
+	j = journal_open(path, "boot", &err);
+	cr_assert(j && journal_accept(j, &a, &err) == 0 && journal_exited(j, &done, &err) == 0,
+		  "%s", err.text);
+	for (int i = 0; i < 2; i++) { /* opening writes it anew */
+		journal_close(j);
+		j = journal_open(path, "boot", &err);
+		cr_assert(j, "%s", err.text);
+		cr_expect_not(journal_lost(j));
+	}
+	journal_close(j);
+}
