@@ -80,6 +80,8 @@ static void keep_release(struct marks *all, const Sluice__V1__Release *r, int64_
 	for (size_t i = 0; i < r->n_parts; i++)
 		keep(all, r->parts[i]->digest);
 	keep(all, r->notes);
+	for (size_t i = 0; i < r->n_evaluations; i++) /* the yardstick of later gates */
+		keep(all, r->evaluations[i]->set);
 }
 
 static int keep_releases(struct marks *all, struct store_reader *r, struct error *err)
