@@ -32,11 +32,16 @@ Test(retry, what_may_pass_by_itself_is_tried_again_and_nothing_else)
 		const char *id;
 		bool again;
 	} cases[] = {
-		{ ERR_UNAVAILABLE, NULL, true }, { ERR_ABORTED, NULL, true },
-		{ ERR_CANCELLED, NULL, true },	 { 0, "E0606", true },
-		{ 0, "E0601", true },		 { ERR_EXHAUSTED, NULL, false },
-		{ 0, "E0503", false },		 { ERR_NOT_FOUND, NULL, false },
-		{ ERR_DENIED, NULL, false },	 { ERR_INVALID, NULL, false },
+		{ ERR_UNAVAILABLE, NULL, true },
+		{ ERR_ABORTED, NULL, true },
+		{ ERR_CANCELLED, NULL, true },
+		{ 0, "E0606", true },
+		{ 0, "E0601", true },
+		{ ERR_EXHAUSTED, NULL, false },
+		{ 0, "E0503", false },
+		{ ERR_NOT_FOUND, NULL, false },
+		{ ERR_DENIED, NULL, false },
+		{ ERR_INVALID, NULL, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
