@@ -35,7 +35,7 @@ static int send_manifest(struct rpc_call *call, const struct buf *packed, struct
 		reply.manifest.data = (uint8_t *)packed->data + at;
 		reply.manifest.len = MIN(packed->len - at, (size_t)PART);
 		reply.manifest_size = at ? 0 : (uint32_t)packed->len;
-		if (rpc_send_more(call, &reply, err) < 0)
+		if (rpc_send(call, &reply, err) < 0)
 			return -1;
 	}
 	return 0;
