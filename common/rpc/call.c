@@ -130,7 +130,9 @@ static size_t add_message(struct rpc_call *c, grpc_op *op)
 		grpc_byte_buffer_destroy(c->sending);
 	c->sending = out->buf;
 	op->op = GRPC_OP_SEND_MESSAGE;
-	op->flags = out->more || c->first ? GRPC_WRITE_BUFFER_HINT : 0;
+	/* Never GRPC_WRITE_BUFFER_HINT: with it, what follows a hinted message on a new connection
+	 * may wait for the next ping (tests/interop/010-python-client). */
+	op->flags = 0;
 	op->data.send_message.send_message = c->sending;
 	free(out);
 	return 1;
