@@ -70,11 +70,13 @@ class Agent:
         assert self.program.term() == 0, self.program.text()[-3000:]
 
     def shims(self):
-        """Pids of the shims below its directory (the parents of what they run)."""
+        """Pids of the shims below its directory (the parents of what they run), without their keepers:
+        whoever kills a keeper kills the job, and that is what is reported."""
         found = []
         for pid in processes.processes_of(self.state):
             words = processes.read_proc(pid, "cmdline").split(b"\0")
-            if words and os.path.basename(words[0]) == b"sluice-shim":
+            if words and os.path.basename(words[0]) == b"sluice-shim" and \
+                    processes.read_proc(pid, "comm").strip() != b"sluice-keeper":
                 found.append(pid)
         return found
 
