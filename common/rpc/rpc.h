@@ -160,8 +160,8 @@ struct rpc_method {
  * delivered: what must be known to have arrived is acknowledged by a message of our own. -1 with
  * ERR_CANCELLED: the call is over (at a client rpc_recv() tells why). */
 #define rpc_send(call, msg, err)      rpc_send_((call), &(msg)->base, false, (err))
-/* The same when another follows at once: several share a packet, and it returns while up to 256 KiB
- * wait. The last is sent by rpc_send(). */
+/* The same when another follows at once: it returns while up to 256 KiB wait. The last is sent by
+ * rpc_send(). */
 #define rpc_send_more(call, msg, err) rpc_send_((call), &(msg)->base, true, (err))
 /* From any thread, without waiting. ERR_EXHAUSTED: the call's queue is full (limits.max_posts,
  * max_posted); ERR_CANCELLED: the call is over. The message is packed before it returns. */
