@@ -230,14 +230,13 @@ static int over_error(struct error *err)
 	return error_set(err, ERR_CANCELLED, "the call is over");
 }
 
-void call_enqueue_locked(struct rpc_call *c, grpc_byte_buffer *buf, bool more)
+void call_enqueue_locked(struct rpc_call *c, grpc_byte_buffer *buf)
 {
 	struct rpc_out *out = xcalloc(1, sizeof *out);
 
 	lock_assert_held(&c->lock);
 	out->buf = buf;
 	out->bytes = grpc_byte_buffer_length(buf);
-	out->more = more;
 	*c->last = out;
 	c->last = &out->next;
 	c->n_out++;
@@ -255,7 +254,7 @@ int call_send(struct rpc_call *c, grpc_byte_buffer *buf, bool more, struct error
 		grpc_byte_buffer_destroy(buf);
 		return over_error(err);
 	}
-	call_enqueue_locked(c, buf, more);
+	call_enqueue_locked(c, buf);
 	call_pump_locked(c);
 	mine = c->n_queued;
 	while (c->n_sent < mine && !c->ended && !c->broken && c->core) {
@@ -290,7 +289,7 @@ int call_post(struct rpc_call *c, grpc_byte_buffer *buf, struct error *err)
 			      "%u messages (%zu bytes) wait for the peer to read", c->n_out,
 			      c->out_bytes);
 	} else {
-		call_enqueue_locked(c, steal(buf), false);
+		call_enqueue_locked(c, steal(buf));
 		call_pump_locked(c);
 	}
 	lock_drop(&c->lock);

@@ -112,7 +112,6 @@ struct rpc_out {
 	struct rpc_out *next;
 	grpc_byte_buffer *buf;
 	size_t bytes;
-	bool more; /* another follows at once */
 };
 
 struct rpc_call {
@@ -176,7 +175,7 @@ struct rpc_call {
 struct rpc_call *call_new(void);
 /* With the lock held: starts a batch under a tag of the call. */
 void call_start_locked(struct rpc_call *c, const grpc_op *ops, size_t n, struct rpc_tag *tag);
-void call_enqueue_locked(struct rpc_call *c, grpc_byte_buffer *buf, bool more); /* takes buf */
+void call_enqueue_locked(struct rpc_call *c, grpc_byte_buffer *buf); /* takes buf */
 void call_pump_locked(struct rpc_call *c); /* starts what can be sent now */
 void call_want_locked(struct rpc_call *c); /* asks for one message, unless one is on its way */
 /* Drops a pin; the last releases the core. */

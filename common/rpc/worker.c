@@ -77,7 +77,7 @@ static void answer(struct rpc_call *c, const ProtobufCMessage *reply, const stru
 	server_expect(c);
 	lock_take(&c->lock);
 	if (buf && !c->ended && !c->broken)
-		call_enqueue_locked(c, steal(buf), false);
+		call_enqueue_locked(c, steal(buf));
 	lock_drop(&c->lock);
 	if (buf)
 		grpc_byte_buffer_destroy(buf);
