@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "proto/message.h"
 
 typedef struct nvml_device *nvml_device;
@@ -14,7 +15,7 @@ struct nvml_memory {
 	unsigned long long total, free, used;
 };
 
-enum { NVML_SUCCESS = 0, NVML_NAME = 96 };
+enum { NVML_SUCCESS = 0, NVML_DRIVER_NOT_LOADED = 9, NVML_NAME = 96 };
 
 struct nvml {
 	void *library;
@@ -55,8 +56,8 @@ static bool nvml_load(struct nvml *n)
 	return n->library != NULL;
 }
 
-static int describe(const struct nvml *n, unsigned index, Sluice__V1__HostFacts *ret,
-		    struct error *err)
+/* One that does not answer is left out, the others are offered all the same. */
+static void describe(const struct nvml *n, unsigned index, Sluice__V1__HostFacts *ret)
 {
 	char uuid[NVML_NAME] = "", name[NVML_NAME] = "";
 	struct nvml_memory memory = { 0 };
@@ -66,8 +67,10 @@ static int describe(const struct nvml *n, unsigned index, Sluice__V1__HostFacts 
 
 	if (r == NVML_SUCCESS)
 		r = n->memory(device, &memory);
-	if (r != NVML_SUCCESS)
-		return error_set(err, ERR_INTERNAL, "GPU %u: %s", index, n->error_string(r));
+	if (r != NVML_SUCCESS) {
+		log_warn("GPU %u is not offered to jobs: %s", index, n->error_string(r));
+		return;
+	}
 	n->uuid(device, uuid, sizeof uuid);
 	n->name(device, name, sizeof name);
 	gpu = message_new(&sluice__v1__gpu__descriptor);
@@ -76,24 +79,29 @@ static int describe(const struct nvml *n, unsigned index, Sluice__V1__HostFacts 
 	message_set_string(&gpu->uuid, uuid);
 	message_set_string(&gpu->name, name);
 	message_append(ret, gpus, gpu);
-	return 0;
 }
 
-int gpu_detect(Sluice__V1__HostFacts *ret, struct error *err)
+void gpu_detect(Sluice__V1__HostFacts *ret)
 {
 	struct nvml n = { 0 };
 	unsigned count = 0;
-	int r = 0;
+	int r;
 
-	if (nvml_load(&n) && n.init() == NVML_SUCCESS) {
-		if (n.count(&count) == NVML_SUCCESS)
-			for (unsigned i = 0; r == 0 && i < MIN(count, (unsigned)GPU_MAX); i++)
-				r = describe(&n, i, ret, err);
-		n.shutdown();
+	if (nvml_load(&n)) {
+		r = n.init();
+		if (r == NVML_SUCCESS) {
+			r = n.count(&count);
+			for (unsigned i = 0; i < MIN(count, (unsigned)GPU_MAX); i++)
+				describe(&n, i, ret);
+			n.shutdown();
+		}
+		if (r != NVML_SUCCESS && r != NVML_DRIVER_NOT_LOADED)
+			log_warn("no GPU is offered to jobs: NVML says '%s'", n.error_string(r));
+	} else if (n.library) {
+		log_warn("no GPU is offered to jobs: libnvidia-ml.so.1 is older than this agent");
 	}
 	if (n.library)
 		dlclose(n.library);
-	return r;
 }
 
 void gpu_pretend(Sluice__V1__HostFacts *ret, unsigned count, uint64_t memory)
