@@ -97,6 +97,14 @@ void sweep_later(struct work *w, uint64_t fence);
 void sweep_free(struct work *w);
 struct ship_log *attempt_log(struct attempt *a); /* opens its log */
 
+/* Without the lock, on the runner's thread: where its workspace is made and from what. */
+struct workspace_from attempt_workspace(struct attempt *a);
+/* It ended, in one of these ways. The runner lets go of it, unless this agent stops while its
+ * outputs are uploaded: then the next one finds the record and the outputs. */
+void ending_record(struct attempt *a, const struct shim_record *record);
+void ending_unstarted(struct attempt *a, const struct error *why);     /* nothing was run */
+void ending_say(struct attempt *a, Sluice__V1__FinishedAttempt *done); /* takes it */
+
 int64_t lease_kill_budget(int64_t lease_ms);
 void *control_main(void *work);
 void *heartbeat_main(void *work);
