@@ -12,6 +12,7 @@
 
 #include "agent/deploy.h"
 #include "agent/identity.h"
+#include "agent/owners.h"
 #include "agent/spares.h"
 #include "agent/work.h"
 #include "base/clock.h"
@@ -33,6 +34,7 @@ struct agent {
 	struct rpc_channel *channel;
 	struct ship *ship;
 	struct work *work;
+	struct owners *owners;
 	struct spares *spares;
 	struct deploy *deploy;
 	struct session *session;
@@ -155,10 +157,38 @@ static int find_user(struct agent *a, struct error *err)
 	if (user) {
 		a->uid = user->pw_uid;
 		a->gid = user->pw_gid;
-	} else {
-		log_info("jobs run as the user of this agent: there is no 'sluice-job' to run them "
-			 "as");
 	}
+	return 0;
+}
+
+/* Who runs jobs, decided and said: in the log and with what contains them. */
+static int find_owners(struct agent *a, struct error *err)
+{
+	const char *range = config_string(a->config, "job_uids");
+	cleanup(freep) char *reserved = range || !a->uid ? NULL : owners_reserved();
+	cleanup(freep) char *who = NULL, *containment = NULL;
+	struct owners_spec spec = { .work_dir = a->work_dir,
+				    .range = range ? range : reserved,
+				    .uid = a->uid,
+				    .gid = a->gid,
+				    .slots = a->host->slots };
+
+	if (range && geteuid() == 0 && !a->uid)
+		return error_set(
+			err, ERR_NOT_FOUND,
+			"job_uids needs a `user` whose group jobs have and as whom services "
+			"run: there is no 'sluice-job'");
+	a->owners = owners_new(&spec, err);
+	if (!a->owners)
+		return -1;
+	if (spec.range)
+		who = xprintf("each job as a user of its own (%s)", spec.range);
+	else
+		who = xprintf("all jobs as one user (%s)",
+			      a->uid ? "no job_uids" : "the agent's own: for development only");
+	log_info("%s", who);
+	containment = xprintf("%s; %s", a->host->containment, who);
+	message_set_string(&a->host->containment, containment);
 	return 0;
 }
 
@@ -189,7 +219,7 @@ static int open_parts(struct agent *a, struct error *err)
 	if (contain_probe(a->shim, cgroup, CONTAIN_PIDNS, &a->contain, err) < 0)
 		return -1;
 	a->host = facts_measure(a->config, a->state_dir, &a->contain, err);
-	if (!a->host)
+	if (!a->host || find_owners(a, err) < 0)
 		return -1;
 	a->journal = journal_open(journal, a->boot_id, err);
 	if (!a->journal)
@@ -219,7 +249,7 @@ static int dial(struct agent *a, struct error *err)
 static void make_users(struct agent *a)
 {
 	struct transfer transfer = { .channel = a->channel, .patience_ms = PATIENCE_MS };
-	struct spares *spares = a->spares = spares_new(a->work_dir, a->uid, a->gid);
+	struct spares *spares = a->spares = spares_new(a->work_dir, a->owners);
 	struct work_config work = {
 		.journal = a->journal,
 		.supervise = a->supervise,
@@ -228,8 +258,7 @@ static void make_users(struct agent *a)
 			       .cache = a->cache,
 			       .transfer = transfer,
 			       .spares = spares,
-			       .uid = a->uid,
-			       .gid = a->gid },
+			       .owners = a->owners },
 		.slots = a->host->slots,
 		.boot_id = a->boot_id,
 	};
@@ -257,6 +286,7 @@ static void agent_free(struct agent *a)
 {
 	work_free(a->work);
 	spares_free(a->spares);
+	owners_free(a->owners);
 	deploy_free(a->deploy);
 	ship_stop(a->ship);
 	rpc_hangup(a->channel);

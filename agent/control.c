@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/spares.h"
 #include "agent/work_private.h"
 #include "base/clock.h"
 #include "base/fault.h"
@@ -457,9 +456,7 @@ void *sweeper_main(void *arg)
 		}
 		list_remove(&s->link);
 		lock_drop(&w->lock);
-		if (!(w->config.workspace.spares &&
-		      spares_keep(w->config.workspace.spares, s->path)) &&
-		    file_remove_tree(s->path, &err) < 0)
+		if (workspace_discard(&w->config.workspace, s->path, &err) < 0)
 			log_warn("removing a workspace: %s", err.text);
 		swept_free(s);
 		lock_take(&w->lock);

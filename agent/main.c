@@ -44,6 +44,10 @@ static const struct config_key keys[] = {
 	  "user that jobs and services run as (default: sluice-job, if there is one and we are "
 	  "root)",
 	  0, 0 },
+	{ "job_uids", CONFIG_STRING, NULL,
+	  "range of users that jobs run as, one for each attempt (default: what /etc/subuid gives "
+	  "to sluice-jobs; else all run as `user`)",
+	  0, 0 },
 	{ "cache_size", CONFIG_SIZE, "20G", "bytes of artifacts kept in the cache", 0, 0 },
 	{ "cgroup", CONFIG_STRING, NULL,
 	  "delegated cgroup v2 directory (default: our own, if delegated; \"none\")", 0, 0 },

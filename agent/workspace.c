@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/owners.h"
 #include "agent/spares.h"
 #include "base/file.h"
 #include "blob/reader.h"
@@ -284,40 +285,70 @@ static int make_dirs(const struct workspace *ws, bool with_src, struct error *er
 	return 0;
 }
 
+/* A user that no other workspace has. Spare ones give theirs when there is no other. */
+static int take_owner(const struct workspace_from *from, struct workspace *ws, struct error *err)
+{
+	struct error why = { 0 };
+
+	while (owners_take(from->owners, &ws->uid, &why) < 0) {
+		if (!from->spares || !spares_drop(from->spares))
+			return *err = why, -1;
+		error_clear(&why);
+	}
+	return 0;
+}
+
 static int make(const struct workspace_from *from, const Sluice__V1__Assignment *a,
 		struct workspace *ws, struct error *err)
 {
 	bool with_src = !*a->source && !has_code(a);
-	bool spare = with_src && from->spares && spares_take(from->spares, ws->root);
+	bool spare = with_src && from->spares && spares_take(from->spares, ws->root, &ws->uid);
 
-	if (!spare && make_dirs(ws, with_src, err) < 0)
+	ws->gid = owners_gid(from->owners);
+	if (!spare && (take_owner(from, ws, err) < 0 || make_dirs(ws, with_src, err) < 0))
 		return -1;
 	if (place_all(from, a, ws, err) < 0)
 		return -1;
 	if (spare && !a->n_inputs && !a->release)
 		return 0; /* it is the job's user's already */
-	return workspace_give(ws->root, from->uid, from->gid, err);
+	return workspace_give(ws->root, ws->uid, ws->gid, err);
+}
+
+/* Its user is free only when nothing of it is left. */
+static int discard(const struct workspace_from *from, const char *path, uid_t uid,
+		   struct error *err)
+{
+	if (file_remove_tree(path, err) < 0)
+		return -1;
+	owners_return(from->owners, uid);
+	return 0;
 }
 
 struct workspace *workspace_new(const struct workspace_from *from, const Sluice__V1__Assignment *a,
 				struct error *err)
 {
 	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(from, a);
+	struct stat st;
 
-	if (workspace_remove(from->work_dir, a->fence, err) < 0)
+	/* What a crash left of it, whoever it was of. */
+	if (lstat(ws->root, &st) == 0 && discard(from, ws->root, st.st_uid, err) < 0)
 		return NULL;
 	if (make(from, a, ws, err) < 0) {
-		file_remove_tree(ws->root, NULL);
+		discard(from, ws->root, ws->uid, NULL);
 		return NULL;
 	}
 	return steal(ws);
 }
 
-int workspace_remove(const char *work_dir, uint64_t fence, struct error *err)
+int workspace_discard(const struct workspace_from *from, const char *path, struct error *err)
 {
-	cleanup(freep) char *root = xprintf("%s/%" PRIu64, work_dir, fence);
+	struct stat st;
 
-	return file_remove_tree(root, err);
+	if (from->spares && spares_keep(from->spares, path))
+		return 0;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : error_errno(err, "removing '%s'", path);
+	return discard(from, path, st.st_uid, err);
 }
 
 void workspace_free(struct workspace *ws)

@@ -18,6 +18,7 @@
 #include "sluice/v1/agents.pb-c.h"
 #include "transfer/transfer.h"
 
+struct owners;
 struct spares;
 
 struct workspace {
@@ -25,6 +26,8 @@ struct workspace {
 	char *dir;  /* where the command runs */
 	char **env; /* "K=V", NULL-terminated */
 	size_t n_env;
+	uid_t uid; /* as whom it runs, 0: the agent's own; only workspace_new() knows */
+	gid_t gid;
 };
 
 struct workspace_from {
@@ -32,8 +35,7 @@ struct workspace_from {
 	struct blob_store *cache;
 	struct transfer transfer;
 	struct spares *spares; /* NULL: none are kept */
-	uid_t uid;	       /* 0: the agent's own */
-	gid_t gid;
+	struct owners *owners; /* NULL: all is the agent's own */
 };
 
 /* Makes the directory, fetches and unpacks what the assignment names. On failure nothing is left.
@@ -45,7 +47,8 @@ struct workspace *workspace_reopen(const struct workspace_from *from,
 				   const Sluice__V1__Assignment *a);
 void workspace_free(struct workspace *ws); /* leaves the directory */
 DEFINE_CLEANUP(struct workspace *, workspace_free)
-int workspace_remove(const char *work_dir, uint64_t fence, struct error *err);
+/* The workspace at `path` is not needed any more: it is kept as a spare or removed. */
+int workspace_discard(const struct workspace_from *from, const char *path, struct error *err);
 
 /* A tree becomes a user's; uid 0: stays whose it is. Links are given, not followed. */
 int workspace_give(const char *root, uid_t uid, gid_t gid, struct error *err);

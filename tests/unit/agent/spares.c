@@ -15,7 +15,7 @@ static void set_up(void)
 	dir = xprintf("%s/spares.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	umask(022);
 	cr_assert(mkdtemp(dir));
-	spares = spares_new(dir, 0, 0);
+	spares = spares_new(dir, NULL);
 }
 
 static void tear_down(void)
@@ -44,13 +44,15 @@ Test(spares, an_untouched_workspace_is_given_again)
 {
 	cleanup(freep) char *one = make("1"), *two = path_join(dir, "2");
 	cleanup(freep) char *src = path_join(two, "src");
+	uid_t uid = 1;
 
-	cr_assert(!spares_take(spares, two));
+	cr_assert(!spares_take(spares, two, &uid));
 	cr_assert(spares_keep(spares, one));
 	cr_assert(!file_exists(one));
-	cr_assert(spares_take(spares, two));
+	cr_assert(spares_take(spares, two, &uid));
 	cr_assert(file_exists(src));
-	cr_assert(!spares_take(spares, one));
+	cr_expect_eq(uid, geteuid());
+	cr_assert(!spares_take(spares, one, &uid));
 }
 
 /* What a job may have left in or done to its workspace, as a shell would. */
@@ -99,6 +101,7 @@ Test(spares, a_file_or_a_link_in_the_place_of_a_workspace_is_refused)
 Test(spares, there_is_an_end_to_how_many_are_kept)
 {
 	unsigned kept = 0;
+	uid_t uid;
 
 	for (int i = 0; i < 300; i++) {
 		cleanup(freep) char *name = xprintf("%d", i);
@@ -111,6 +114,6 @@ Test(spares, there_is_an_end_to_how_many_are_kept)
 		cleanup(freep) char *name = xprintf("again-%u", kept);
 		cleanup(freep) char *path = path_join(dir, name);
 
-		cr_assert(spares_take(spares, path));
+		cr_assert(spares_take(spares, path, &uid));
 	}
 }
