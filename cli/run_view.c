@@ -206,6 +206,15 @@ struct progress {
 	void *arg;
 };
 
+/* Where it runs, and what it measured last. */
+static void put_newest(const Sluice__V1__Job *job, struct buf *out)
+{
+	buf_printf(out, "on %s", job->agent_name);
+	for (size_t k = 0; k < MIN(job->n_metrics, (size_t)4); k++)
+		buf_printf(out, "%s%s %.4g", k ? ", " : ": ", job->metrics[k]->name,
+			   job->metrics[k]->value);
+}
+
 static void put_active(const struct group *g, const Sluice__V1__Job *job, const struct progress *p,
 		       struct buf *out)
 {
@@ -217,7 +226,7 @@ static void put_active(const struct group *g, const Sluice__V1__Job *job, const 
 	if (said)
 		buf_puts(out, said);
 	else if (job->state == STATE(ACTIVE) && *job->agent_name)
-		buf_printf(out, "on %s", job->agent_name);
+		put_newest(job, out);
 	else
 		buf_puts(out, job_state_word(job->state));
 	if (job->attempts > 1)

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "controller/api/api.h"
+#include "controller/api/metrics.h"
 #include "controller/collect.h"
 #include "controller/model/agents.h"
 #include "controller/model/tokens.h"
@@ -61,6 +62,7 @@ static void free_parts(struct controller *c)
 		engine_stop(c->engine);
 	rpc_server_free(c->server);
 	engine_free(c->engine);
+	metrics_free(c->api.metrics);
 	sessions_free(c->api.sessions);
 	logbook_close(c->logbook);
 	blob_store_close(c->blobs);
@@ -255,6 +257,7 @@ struct controller *controller_start(const struct config *config, struct error *e
 	c->api.authority = c->authority;
 	c->api.cluster = c->cluster;
 	c->api.state_dir = c->state_dir;
+	c->api.metrics = metrics_new(c->logbook);
 	c->api.started_ms = clock_wall_ms();
 	if (make_server(c, err) < 0 || write_address(c, err) < 0) {
 		controller_stop(c);

@@ -16,6 +16,7 @@
 #include "controller/store/store.h"
 #include "rpc/rpc.h"
 
+struct metrics;
 struct sessions;
 
 /* What handlers work with; rpc_self() of every call. All of it outlives the server. */
@@ -26,6 +27,7 @@ struct api {
 	struct blob_store *blobs;
 	struct authority *authority;
 	struct sessions *sessions;
+	struct metrics *metrics; /* metrics.h */
 	const char *cluster;
 	const char *state_dir;
 	int64_t started_ms;

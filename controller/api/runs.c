@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "controller/api/metrics.h"
 #include "controller/api/private.h"
 #include "controller/model/waits.h"
 #include "spec/spec.h"
@@ -130,6 +131,8 @@ static int detail(struct api *api, struct arena *a, const char *text, Sluice__V1
 {
 	if (whole_detail(api, a, text, ret, err) < 0)
 		return -1;
+	if (ret->run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING)
+		metrics_show(api->metrics, ret, a);
 	detail_shorten(ret, REPLY_BYTES);
 	return 0;
 }

@@ -20,10 +20,10 @@
 
 /* ---- appending ---- */
 
-static int refuse_large(const struct log *log, struct error *err)
+static int refuse_large(const struct log *log, uint64_t limit, struct error *err)
 {
 	return error_id(err, "E0503", "the log '%s' would grow beyond %" PRIu64 " bytes", log->name,
-			LOG_LIMIT);
+			limit);
 }
 
 /* Further bytes for a log that was read-only: first the journal must know where it ended. */
@@ -97,26 +97,34 @@ static int write_bytes(struct logbook *b, struct log *log, const void *data, siz
 	return 0;
 }
 
-static int append(struct logbook *b, struct log *log, uint64_t offset, const void *data, size_t len,
-		  struct error *err)
+/* What one append brings. */
+struct piece {
+	uint64_t offset;
+	const char *data;
+	size_t len;
+	uint64_t limit; /* of its log */
+};
+
+static int append(struct logbook *b, struct log *log, const struct piece *p, struct error *err)
 {
 	uint64_t known;
 
-	if (offset > log->end)
+	if (p->offset > log->end)
 		return error_set(err, ERR_CONFLICT,
 				 "byte %" PRIu64 " of the log '%s' leaves a gap after %" PRIu64,
-				 offset, log->name, log->end);
-	known = log->end - offset;
-	if (known >= len)
+				 p->offset, log->name, log->end);
+	known = log->end - p->offset;
+	if (known >= p->len)
 		return 0;
-	if (len > LOG_LIMIT || offset > LOG_LIMIT - len)
-		return refuse_large(log, err);
-	return write_bytes(b, log, (const char *)data + known, len - known, err);
+	if (p->len > p->limit || p->offset > p->limit - p->len)
+		return refuse_large(log, p->limit, err);
+	return write_bytes(b, log, p->data + known, p->len - known, err);
 }
 
 int logbook_append(struct logbook *b, const struct log_key *key, uint64_t offset, const void *data,
 		   size_t len, uint64_t *ret_end, struct error *err)
 {
+	struct piece piece = { offset, data, len, key->stream ? LOG_SIDE_LIMIT : LOG_LIMIT };
 	char name[LOG_NAME_SIZE];
 	struct log *log;
 	int r;
@@ -126,7 +134,7 @@ int logbook_append(struct logbook *b, const struct log_key *key, uint64_t offset
 	log = log_hold(b, name, err);
 	if (!log)
 		return -1;
-	r = append(b, log, offset, data, len, err);
+	r = append(b, log, &piece, err);
 	lock_take(&b->lock);
 	*ret_end = r < 0 ? log->durable : log->end;
 	log_let_go_locked(b, log);

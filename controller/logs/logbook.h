@@ -22,7 +22,8 @@
 #include <stdint.h>
 #include "base/error.h"
 
-#define LOG_LIMIT ((uint64_t)1 << 30) /* bytes of one log */
+#define LOG_LIMIT      ((uint64_t)1 << 30)  /* bytes of one log */
+#define LOG_SIDE_LIMIT ((uint64_t)32 << 20) /* of an attempt's streams 1 and 2: words, metrics */
 
 struct logbook;
 
@@ -41,7 +42,7 @@ DEFINE_CLEANUP(struct logbook *, logbook_close)
 
 /*
  * Appends data that begins at `offset`. *ret_end is the end as written (not yet durable). A gap:
- * ERR_CONFLICT and *ret_end is the durable end. Above 1 GiB: ERR_EXHAUSTED (E0503), and
+ * ERR_CONFLICT and *ret_end is the durable end. Above the limit: ERR_EXHAUSTED (E0503), and
  * nothing of it is taken. A disk that is full: ERR_EXHAUSTED, too (E0601).
  */
 int logbook_append(struct logbook *b, const struct log_key *key, uint64_t offset, const void *data,

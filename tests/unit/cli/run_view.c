@@ -103,6 +103,22 @@ Test(run_view, instances_share_a_line_and_what_is_blocked_shares_one)
 		      "  · evaluate · package\n");
 }
 
+Test(run_view, a_running_job_shows_what_it_measured_last)
+{
+	Sluice__V1__Metric loss = SLUICE__V1__METRIC__INIT, epoch = SLUICE__V1__METRIC__INIT,
+			   *metrics[] = { &epoch, &loss };
+	Sluice__V1__Job *train = job("train", JOB(ACTIVE));
+
+	epoch.name = (char *)"epoch";
+	epoch.value = 9;
+	loss.name = (char *)"loss";
+	loss.value = 0.2134567;
+	train->metrics = metrics;
+	train->n_metrics = 2;
+	shows(&plain, "fraud-scoring #318  running 1m\n"
+		      "  ◌ train     59s     on gpu-01: epoch 9, loss 0.2135\n");
+}
+
 Test(run_view, what_failed_says_why_and_gates_show_their_numbers)
 {
 	Sluice__V1__Job *j = job("evaluate", JOB(FAILED));
