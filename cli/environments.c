@@ -63,23 +63,25 @@ static void add_environment(struct table *t, const Sluice__V1__EnvironmentDetail
 			   e->spec && e->spec->auto_newest ? "takes the newest by itself" : "");
 }
 
+static const struct paged environments_paged = { &sluice__v1__environments__descriptor, "List",
+						 "environments" };
+
 static int ls(struct cli *cli, struct error *err)
 {
 	static const char *const headings[] = { "ENVIRONMENT", "LIVE", "FOR", ">HOSTS", "", NULL };
 	Sluice__V1__ListEnvironmentsRequest request = SLUICE__V1__LIST_ENVIRONMENTS_REQUEST__INIT;
-	struct rpc_channel *ch = cli_channel(cli, err);
-	const Sluice__V1__ListEnvironmentsReply *reply =
-		ch ? environments_list(ch, cli->arena, &request, err) : NULL;
 	cleanup(table_freep) struct table *t = table_new(headings);
 	cleanup(buf_release) struct buf text = { 0 };
 	struct look look = out_look();
+	struct list list;
 
-	if (!reply)
+	if (list_ask(cli, &environments_paged, &request.base, &list, err) < 0)
 		return -1;
 	if (cli->json)
-		return out_json(&reply->base), STATUS_OK;
-	for (size_t i = 0; i < reply->n_environments; i++)
-		add_environment(t, reply->environments[i], look.now_ms);
+		return list_json(&environments_paged, &list), STATUS_OK;
+	for (size_t i = 0; i < list.count; i++)
+		add_environment(t, (const Sluice__V1__EnvironmentDetail *)list.items[i],
+				look.now_ms);
 	table_render(
 		t, &look,
 		"No environments yet. `sluice env apply FILE` records those of a file; so does an "

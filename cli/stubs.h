@@ -42,8 +42,6 @@ STUB(artifacts_list, sluice__v1__artifacts, List, Sluice__V1__ListArtifactsReque
 STUB(artifacts_lineage, sluice__v1__artifacts, Lineage, Sluice__V1__LineageRequest,
      Sluice__V1__LineageReply)
 
-STUB(environments_list, sluice__v1__environments, List, Sluice__V1__ListEnvironmentsRequest,
-     Sluice__V1__ListEnvironmentsReply)
 STUB(environments_get, sluice__v1__environments, Get, Sluice__V1__GetEnvironmentRequest,
      Sluice__V1__EnvironmentDetail)
 STUB(environments_apply, sluice__v1__environments, Apply, Sluice__V1__ApplyRequest,

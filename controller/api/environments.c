@@ -12,7 +12,10 @@
 static int list(struct rpc_call *call, const Sluice__V1__ListEnvironmentsRequest *request,
 		Sluice__V1__ListEnvironmentsReply *reply, struct error *err)
 {
-	return api_look(call, environments_list, NULL, &reply->base, err);
+	struct environments_page page = { .after = page_token(request->page),
+					  .limit = (size_t)page_size(request->page) };
+
+	return api_look(call, environments_list, &page, &reply->base, err);
 }
 
 static int get(struct rpc_call *call, const Sluice__V1__GetEnvironmentRequest *request,

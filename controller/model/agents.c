@@ -15,7 +15,7 @@
 
 #define STATE(name) SLUICE__V1__AGENT__STATE__##name
 
-enum { LABELS_MAX = 64, LIST_BYTES = 2 << 20 };
+enum { LABELS_MAX = 64 };
 
 bool agent_name_valid(const char *name)
 {

@@ -131,19 +131,43 @@ int environments_get(struct world *w, struct now now, const void *req, void *rep
 	return 0;
 }
 
+/* Where the next page begins. */
+static int page_begin(struct environment *const *all, size_t n, const char *after, size_t *ret,
+		      struct error *err)
+{
+	*ret = 0;
+	if (!*after)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(all[i]->row->name, after) == 0) {
+			*ret = i + 1;
+			return 0;
+		}
+	error_set(err, ERR_INVALID, "the page token '%.64s' is of no list of environments", after);
+	return error_hint(err, "a list begins with an empty token");
+}
+
 int environments_list(struct world *w, struct now now, const void *req, void *reply,
 		      struct error *err)
 {
-	Sluice__V1__ListEnvironmentsReply *ret =
-		message_new(&sluice__v1__list_environments_reply__descriptor);
-	struct environment **all;
-	size_t n;
+	const struct environments_page *page = req;
+	cleanup(freep) struct environment **all = NULL;
+	Sluice__V1__ListEnvironmentsReply *ret;
+	size_t n, at, bytes = 0;
 
 	w->now = now;
 	n = environments_in_order(w, &all);
-	for (size_t i = 0; i < n; i++)
-		message_append(ret, environments, detail_of(w, all[i]));
-	free(all);
+	if (page_begin(all, n, page->after, &at, err) < 0)
+		return -1;
+	ret = message_new(&sluice__v1__list_environments_reply__descriptor);
+	for (; at < n && ret->n_environments < page->limit && bytes < LIST_BYTES; at++) {
+		Sluice__V1__EnvironmentDetail *d = detail_of(w, all[at]);
+
+		bytes += protobuf_c_message_get_packed_size(&d->base);
+		message_append(ret, environments, d);
+	}
+	if (at < n)
+		message_set_string(&ret->next, all[at - 1]->row->name);
 	*(Sluice__V1__ListEnvironmentsReply **)reply = ret;
 	return 0;
 }

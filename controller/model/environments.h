@@ -43,8 +43,13 @@ struct environment_hold {
 decide_fn environments_hold;   /* reply: Sluice__V1__Environment ** */
 decide_fn environments_unhold; /* reply: Sluice__V1__Environment **. `auto` goes on at once */
 
-decide_fn environments_list; /* req: unused; reply: Sluice__V1__ListEnvironmentsReply ** */
-decide_fn environments_get;  /* req: const char *name; reply: Sluice__V1__EnvironmentDetail ** */
+struct environments_page {
+	const char *after; /* the name that the last page ended with, or "" */
+	size_t limit;	   /* 1..1000 */
+};
+/* In the order of promotion; reply: Sluice__V1__ListEnvironmentsReply **; next is a name. */
+decide_fn environments_list;
+decide_fn environments_get; /* req: const char *name; reply: Sluice__V1__EnvironmentDetail ** */
 
 /* ---- for the rest of delivery ---- */
 

@@ -36,6 +36,9 @@
 
 struct world;
 
+/* A page of a list ends with the item that makes it as large, packed: clients take 4 MiB. */
+enum { LIST_BYTES = 2 << 20 };
+
 /* A decision: a pure function of the world, the time and a request. 0, or -1 with *err and nothing
  * changed. */
 typedef int decide_fn(struct world *w, struct now now, const void *req, void *reply,

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "controller/model/hosts.h"
@@ -298,13 +299,81 @@ Test(environments, they_are_listed_in_the_order_of_promotion)
 	cleanup(message_freep) Sluice__V1__EnvironmentSpec *c = sim_spec("lab", "");
 	cleanup(message_freep) Sluice__V1__ListEnvironmentsReply *reply = NULL;
 	Sluice__V1__EnvironmentSpec *all[] = { a, b, c };
+	struct environments_page page = { .after = "", .limit = 100 };
 
 	sim_apply(s, "fraud", all, 3);
-	cr_assert_eq(environments_list(s->world, s->now, NULL, &reply, &s->error), 0);
+	cr_assert_eq(environments_list(s->world, s->now, &page, &reply, &s->error), 0);
 	cr_assert_eq(reply->n_environments, 3);
 	cr_expect_str_eq(reply->environments[0]->environment->name, "lab");
 	cr_expect_str_eq(reply->environments[1]->environment->name, "staging");
 	cr_expect_str_eq(reply->environments[2]->environment->name, "asia");
+	cr_expect_str_eq(reply->next, "");
+}
+
+Test(environments, a_list_of_them_comes_in_pages)
+{
+	cleanup(sim_freep) struct sim *s = sim_new(1);
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *a = sim_spec("asia", "staging");
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *b = sim_spec("staging", "lab");
+	cleanup(message_freep) Sluice__V1__EnvironmentSpec *c = sim_spec("lab", "");
+	Sluice__V1__EnvironmentSpec *all[] = { a, b, c };
+	static const char *const names[] = { "lab", "staging", "asia" };
+	char after[64] = "";
+
+	sim_apply(s, "fraud", all, 3);
+	for (int i = 0; i < 3; i++) {
+		cleanup(message_freep) Sluice__V1__ListEnvironmentsReply *reply = NULL;
+		struct environments_page page = { .after = after, .limit = 1 };
+
+		cr_assert_eq(environments_list(s->world, s->now, &page, &reply, &s->error), 0);
+		cr_assert_eq(reply->n_environments, 1);
+		cr_expect_str_eq(reply->environments[0]->environment->name, names[i]);
+		cr_expect_str_eq(reply->next, i < 2 ? names[i] : "");
+		snprintf(after, sizeof after, "%s", reply->next);
+	}
+}
+
+Test(environments, a_page_ends_before_it_is_too_large_for_a_message)
+{
+	cleanup(sim_freep) struct sim *s = sim_new(1);
+	struct environments_page page = { .after = "", .limit = 1000 };
+	size_t seen = 0;
+	int pages = 0;
+
+	for (int i = 0; i < 12; i++) {
+		cleanup(freep) char *name = xprintf("env-%02d", i);
+		cleanup(message_freep) Sluice__V1__EnvironmentSpec *spec = sim_spec(name, "");
+		Sluice__V1__EnvironmentSpec *one[] = { spec };
+
+		free(spec->deploy->service);
+		spec->deploy->service = xcalloc(1, 300001);
+		memset(spec->deploy->service, 'x', 300000);
+		sim_apply(s, "fraud", one, 1);
+	}
+	do {
+		cleanup(message_freep) Sluice__V1__ListEnvironmentsReply *reply = NULL;
+		static char after[64];
+
+		cr_assert_eq(environments_list(s->world, s->now, &page, &reply, &s->error), 0);
+		cr_expect_leq(protobuf_c_message_get_packed_size(&reply->base), 3 << 20);
+		seen += reply->n_environments;
+		snprintf(after, sizeof after, "%s", reply->next);
+		page.after = after;
+		pages++;
+	} while (*page.after && pages < 20);
+	cr_expect_eq(seen, 12);
+	cr_expect_gt(pages, 1);
+}
+
+Test(environments, a_page_token_of_another_list_is_refused)
+{
+	cleanup(sim_freep) struct sim *s = sim_new(1);
+	struct environments_page page = { .after = "nowhere", .limit = 1 };
+	Sluice__V1__ListEnvironmentsReply *reply = NULL;
+
+	cr_assert_eq(environments_list(s->world, s->now, &page, &reply, &s->error), -1);
+	cr_expect_eq(s->error.code, ERR_INVALID);
+	cr_expect(strstr(s->error.text, "'nowhere'") != NULL);
 }
 
 Test(environments, a_host_may_read_only_what_its_environment_runs)
