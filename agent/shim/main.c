@@ -321,6 +321,8 @@ static void serve(void)
 		if (shim.fds[FD_KEEPER].revents && !shim.tree.killing) {
 			shim.tree.broken = true; /* it never speaks unasked: it died */
 			shim.fds[FD_KEEPER].fd = -1;
+			if (shim.run.phase == SHIM_IDLE)
+				return; /* a run that waits to be heard is for our successor */
 		}
 		if (shim.fds[FD_PEER].revents)
 			hear();

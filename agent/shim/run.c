@@ -204,6 +204,14 @@ static uint64_t oom_kills(const struct run *r)
 	return p ? text_parse(p + strlen("oom_kill ")) : 0;
 }
 
+/* Killed because the keeper was, which takes the whole namespace along (its end is known by now: it
+ * lets go of its socket before the kernel kills the others). That is not how the job ended. */
+static bool is_lost(const struct run *r)
+{
+	return r->tree->broken && WIFSIGNALED(r->status) && WTERMSIG(r->status) == SIGKILL;
+}
+
+/* The cause stays SHIM_NONE for a run that is lost. */
 static void judge(struct run *r)
 {
 	uint64_t kills = oom_kills(r);
@@ -212,7 +220,7 @@ static void judge(struct run *r)
 	if (r->pid && kills > r->oom_kills && failed)
 		set_cause(r, SHIM_OUT_OF_MEMORY);
 	r->oom_kills = kills;
-	if (r->pid)
+	if (r->pid && !is_lost(r))
 		set_cause(r, WIFEXITED(r->status) ? SHIM_EXITED : SHIM_SIGNALLED);
 }
 
@@ -328,12 +336,27 @@ static bool pump(struct run *r, bool final)
 	return true;
 }
 
+/* No record, as if we had been killed, too; idle and with a broken tree the shim leaves at once.
+ * Who finds a spool without record and without shim knows what that means. */
+static void lose(struct run *r)
+{
+	output_close(&r->output);
+	if (r->cgroup >= 0)
+		close(r->cgroup);
+	r->cgroup = -1;
+	r->phase = SHIM_IDLE;
+}
+
 static void finish(struct run *r)
 {
 	if (!r->judged) {
 		if (!pump(r, true))
 			return;
 		judge(r);
+		if (r->cause == SHIM_NONE) {
+			lose(r);
+			return;
+		}
 		fill_record(r);
 		if (is_service(r) && restart_later(r))
 			return;

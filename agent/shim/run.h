@@ -6,7 +6,8 @@
  *
  * RUNNING: the program lives, or it was told to end and its group still writes. ENDING: everything
  * is being killed; when nothing is left the pipe is emptied, the record written and the spool
- * renamed. The first cause of an end is the reason that is recorded.
+ * renamed. The first cause of an end is the reason that is recorded. A run that died with the
+ * keeper of its namespace (tree.h) is lost: it gets no record, and the shim leaves.
  */
 #ifndef AGENT_SHIM_RUN_H
 #define AGENT_SHIM_RUN_H

@@ -4,7 +4,8 @@
  * With a pid namespace: its first process (a copy of us, "the keeper") lives as long as the
  * shim. Every program the shim starts is in the namespace; on request the keeper kills
  * all but itself and answers when there is none left. When the shim dies the
- * keeper dies, and the kernel kills the namespace.
+ * keeper dies, and the kernel kills the namespace. When the keeper is killed the
+ * kernel does the same; then nothing can be started any more and the shim is to leave.
  * Without: we are the subreaper of all descendants, kill the group and then
  * whatever child is left until there is none. A cgroup, if given, helps in both.
  */

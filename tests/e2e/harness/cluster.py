@@ -69,14 +69,14 @@ class Agent:
     def stop(self):
         assert self.program.term() == 0, self.program.text()[-3000:]
 
-    def shims(self):
-        """Pids of the shims below its directory (the parents of what they run), without their keepers:
-        whoever kills a keeper kills the job, and that is what is reported."""
+    def shims(self, keepers=False):
+        """Pids of the shims below its directory (the parents of what they run), without their keepers
+        (the first processes of their namespaces), or of those alone."""
         found = []
         for pid in processes.processes_of(self.state):
             words = processes.read_proc(pid, "cmdline").split(b"\0")
-            if words and os.path.basename(words[0]) == b"sluice-shim" and \
-                    processes.read_proc(pid, "comm").strip() != b"sluice-keeper":
+            if words and os.path.basename(words[0]) == b"sluice-shim" and keepers == (
+                    processes.read_proc(pid, "comm").strip() == b"sluice-keeper"):
                 found.append(pid)
         return found
 

@@ -116,6 +116,94 @@ EACH_KIND(a_killed_shim_takes_its_tree_along_and_the_run_is_lost)
 	bench_close(&b);
 }
 
+/* The first process of the namespace, as the lock file tells it. */
+static pid_t keeper_of(struct bench *b)
+{
+	cleanup(freep) char *path = xprintf("%s/shims/%s.lock", b->dir, slot_name(b->slot));
+	cleanup(buf_release) struct buf text = { 0 };
+	struct error err = { 0 };
+	int shim = 0, keeper = 0;
+
+	cr_assert_eq(file_read(path, 256, &text, &err), 0, "%s", err.text);
+	cr_assert_eq(sscanf(buf_str(&text), "%d %d", &shim, &keeper), 2);
+	cr_assert_gt(keeper, 1);
+	return (pid_t)keeper;
+}
+
+#define EACH_NAMESPACE(test)                                                     \
+	ParameterizedTestParameters(tree, test)                                  \
+	{                                                                        \
+		return cr_make_param_array(enum contain_kind, (void *)kinds, 2); \
+	}                                                                        \
+	ParameterizedTest(enum contain_kind *kind, tree, test, .timeout = 120)
+
+EACH_NAMESPACE(a_killed_keeper_takes_its_tree_along_and_the_run_is_lost)
+{
+	struct bench b;
+	struct where where;
+	cleanup(freep) char *command = xprintf("%secho said; sleep 600; echo no", escape);
+	struct supervise_spec spec = a_job(1, command);
+	struct slot_event event;
+	struct error err = { 0 };
+	struct found f;
+
+	bench_open(&b, *kind);
+	set_where(&where, &b, &spec);
+	must_run(&b, &spec);
+	number_in(b.dir, "ready");
+	cr_assert_eq(slot_watch(b.slot, 1, 0, &err), 0);
+	await(b.slot, SLOT_GROWN);
+	cr_assert_eq(kill(keeper_of(&b), SIGKILL), 0);
+	cr_assert_eq(slot_wait(b.slot, 10000, &event, &err), 1);
+	cr_expect_eq(event.kind, SLOT_GONE, "%d", event.kind);
+	f = what_became(&b, "1");
+	cr_expect_eq(f.state, FOUND_LOST);
+	cr_expect_eq(f.length, 5, "what it said is there");
+	cr_expect_eq(processes_of(&b), 0, "the run is called lost while it lives");
+	spec = a_job(2, "echo the slot starts another shim");
+	cr_expect_eq(run_to_end(&b, &spec).exit_code, 0);
+	bench_close(&b);
+}
+
+/* It was to end anyway: why is known, whoever killed it. */
+EACH_NAMESPACE(a_run_that_was_cancelled_is_not_lost_with_its_keeper)
+{
+	struct bench b;
+	struct where where;
+	struct supervise_spec spec =
+		a_job(1, "trap '' TERM; echo 1 >$WHERE/ready; while :; do sleep 1; done");
+	struct slot_event event;
+	struct error err = { 0 };
+
+	bench_open(&b, *kind);
+	set_where(&where, &b, &spec);
+	must_run(&b, &spec);
+	number_in(b.dir, "ready");
+	cr_assert_eq(slot_signal(b.slot, 1, SHIM_CANCELLED, 60000, &err), 0);
+	cr_assert_eq(slot_ask_status(b.slot, &err), 0);
+	await(b.slot, SLOT_STATUS); /* it heard */
+	cr_assert_eq(kill(keeper_of(&b), SIGKILL), 0);
+	event = await(b.slot, SLOT_EXITED);
+	cr_expect_eq(event.record.reason, SHIM_CANCELLED);
+	spec = a_job(2, "echo next");
+	cr_expect_eq(run_to_end(&b, &spec).exit_code, 0);
+	bench_close(&b);
+}
+
+EACH_NAMESPACE(an_idle_shim_leaves_with_its_keeper)
+{
+	struct bench b;
+	struct supervise_spec spec = a_job(1, "echo one");
+
+	bench_open(&b, *kind);
+	cr_expect_eq(run_to_end(&b, &spec).exit_code, 0);
+	cr_assert_eq(kill(keeper_of(&b), SIGKILL), 0);
+	await(b.slot, SLOT_GONE);
+	spec = a_job(2, "echo two");
+	cr_expect_eq(run_to_end(&b, &spec).exit_code, 0);
+	bench_close(&b);
+}
+
 EACH_KIND(the_deadline_kills_without_an_agent)
 {
 	struct bench b;
