@@ -163,6 +163,16 @@ static bool stopping(struct host *h)
 	return h->deploy->stopping;
 }
 
+/* The link changes just before the state: after a crash between the two the state counts. */
+static void settle(struct host *h)
+{
+	struct error err = { 0 };
+
+	if (*h->state->live && install_present(h, h->state->live) &&
+	    !install_is_current(h, h->state->live) && install_activate(h, h->state->live, &err) < 0)
+		log_warn("environment '%s': %s", h->name, err.text);
+}
+
 static void *host_main(void *arg)
 {
 	struct host *h = arg;
@@ -170,7 +180,9 @@ static void *host_main(void *arg)
 
 	service_events(h);
 	service_by_hand(h);
+	settle(h);
 	keep_up(h);
+	install_sweep(h);
 	h->resumed = true;
 	if (h->state->order && h->state->report &&
 	    h->state->report->state == SLUICE__V1__HOST_REPORT__STATE__WORKING)

@@ -81,9 +81,13 @@ bool install_present(const struct host *h, const char *release);
 int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct error *err);
 /* Points `current` at the release. */
 int install_activate(struct host *h, const char *release, struct error *err);
+bool install_is_current(const struct host *h, const char *release);
 /* Removes slots that nobody needs: not live, not ordered, not kept, beyond the newest `slots`. */
 void install_prune(struct host *h, const Sluice__V1__HostOrder *order);
 char *install_path(const struct host *h, const char *release);
+/* Removes what a crash left in slots/ that the state does not know. */
+void install_sweep(const struct host *h);
+int install_remove_all(const struct host *h, struct error *err);
 
 /* ---- service.c ---- */
 int service_start(struct host *h, struct error *err);

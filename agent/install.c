@@ -4,6 +4,8 @@
  * of its own, for its service.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -20,8 +22,10 @@
 #include "base/log.h"
 #include "proto/message.h"
 
-/* Beside a slot whose prepare hook has not succeeded yet. */
+/* Beside a slot: its prepare hook has not succeeded yet. */
 #define UNFINISHED ".unfinished"
+/* What is not yet a slot, or no longer one. */
+#define ASIDE	   ".new"
 
 /* ---- slots and their ports ---- */
 
@@ -37,7 +41,7 @@ static bool port_free(unsigned port)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET,
 				 .sin_port = htons((uint16_t)port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				 .sin_addr.s_addr = htonl(INADDR_ANY) }; /* as services do */
 	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	bool ok;
 
@@ -119,7 +123,6 @@ char *install_path(const struct host *h, const char *release)
 bool install_present(const struct host *h, const char *release)
 {
 	cleanup(freep) char *path = install_path(h, release);
-
 	cleanup(freep) char *unfinished = xprintf("%s" UNFINISHED, path);
 
 	return *release && file_exists(path) && !file_exists(unfinished);
@@ -169,6 +172,27 @@ static int sync_file_system(const char *dir, struct error *err)
 	return r;
 }
 
+/* A slot stops being one by a rename, before the first of its files goes: what a crash left half
+ * removed must never be taken for a whole release. */
+static int slot_remove(const struct host *h, const char *release, struct error *err)
+{
+	cleanup(freep) char *path = install_path(h, release);
+	cleanup(freep) char *aside = xprintf("%s" ASIDE, path);
+	cleanup(freep) char *unfinished = xprintf("%s" UNFINISHED, path);
+
+	if (file_remove_tree(aside, err) < 0)
+		return -1;
+	if (file_exists(path) && file_rename(path, aside, err) < 0)
+		return -1;
+	if (FAULT_POINT("install.before-remove"))
+		return error_set(err, ERR_INTERNAL, "fault");
+	if (file_remove_tree(aside, err) < 0)
+		return -1;
+	if (unlink(unfinished) < 0 && errno != ENOENT)
+		return error_errno(err, "removing '%s'", unfinished);
+	return 0;
+}
+
 /* The hook runs where the slot will be, since what it makes may hold the path. A slot that is only
  * half prepared is told by the mark beside it. */
 static int run_prepare(struct host *h, const Sluice__V1__HostOrder *order, const char *path,
@@ -180,8 +204,7 @@ static int run_prepare(struct host *h, const Sluice__V1__HostOrder *order, const
 	    service_hook(h, "prepare", order->deploy->prepare, order->release, order->deploy, err) <
 		    0 ||
 	    sync_file_system(path, err) < 0) {
-		if (file_remove_tree(path, NULL) == 0)
-			unlink(unfinished);
+		slot_remove(h, order->release->id, NULL);
 		return -1;
 	}
 	if (unlink(unfinished) < 0)
@@ -192,7 +215,7 @@ static int run_prepare(struct host *h, const Sluice__V1__HostOrder *order, const
 int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
 {
 	cleanup(freep) char *path = install_path(h, order->release->id);
-	cleanup(freep) char *aside = xprintf("%s.new", path);
+	cleanup(freep) char *aside = xprintf("%s" ASIDE, path);
 	cleanup(freep) char *unfinished = xprintf("%s" UNFINISHED, path);
 	cleanup(freep) char *slots = path_join(h->dir, "slots");
 	cleanup(freep) char *tmp = path_join(h->dir, "tmp");
@@ -202,7 +225,7 @@ int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct e
 	if (install_present(h, order->release->id))
 		return 0;
 	if (file_make_dirs(slots, 0755, err) < 0 || file_make_dirs(tmp, 0700, err) < 0 ||
-	    file_remove_tree(aside, err) < 0 || file_remove_tree(path, err) < 0)
+	    slot_remove(h, order->release->id, err) < 0)
 		return -1;
 	if (c->uid && chown(tmp, c->uid, c->gid) < 0)
 		return error_errno(err, "giving '%s' to the service's user", tmp);
@@ -231,6 +254,16 @@ int install_activate(struct host *h, const char *release, struct error *err)
 	if (FAULT_POINT("activate.before-rename"))
 		return error_set(err, ERR_INTERNAL, "fault");
 	return file_rename(aside, link, err);
+}
+
+bool install_is_current(const struct host *h, const char *release)
+{
+	cleanup(freep) char *link = path_join(h->dir, "current");
+	cleanup(freep) char *target = path_join("slots", release);
+	char now[256];
+	ssize_t n = readlink(link, now, sizeof now);
+
+	return n == (ssize_t)strlen(target) && memcmp(now, target, (size_t)n) == 0;
 }
 
 static bool is_kept(const Sluice__V1__HostOrder *order, const char *release)
@@ -265,10 +298,9 @@ void install_prune(struct host *h, const Sluice__V1__HostOrder *order)
 
 	while (h->state->n_slots > keep && (at = oldest(h, order)) >= 0) {
 		Sluice__V1__JournalSlot *slot = h->state->slots[at];
-		cleanup(freep) char *path = install_path(h, slot->release);
 		struct error err = { 0 };
 
-		if (file_remove_tree(path, &err) < 0) {
+		if (slot_remove(h, slot->release, &err) < 0) {
 			log_warn("environment '%s': %s", h->name, err.text);
 			return;
 		}
@@ -279,4 +311,58 @@ void install_prune(struct host *h, const Sluice__V1__HostOrder *order)
 		lock_drop(&h->deploy->lock);
 		message_free(slot);
 	}
+}
+
+/* ---- after a restart ---- */
+
+/* May this entry of slots/ stay? */
+static bool is_known(const struct host *h, const char *entry)
+{
+	const Sluice__V1__HostOrder *order = h->state->order;
+	size_t n = strlen(entry), m = strlen(UNFINISHED);
+	cleanup(freep) char *release =
+		xstrndup(entry, n > m && strcmp(entry + n - m, UNFINISHED) == 0 ? n - m : n);
+
+	return host_find_slot(h, release) || strcmp(release, h->state->live) == 0 ||
+	       (order && order->release && strcmp(release, order->release->id) == 0);
+}
+
+static void sweep(const struct host *h, const char *dir, const char *entry)
+{
+	cleanup(freep) char *path = path_join(dir, entry);
+	struct error err = { 0 };
+
+	log_info("environment '%s': removing '%s', which no release needs", h->name, path);
+	if (file_remove_tree(path, &err) < 0)
+		log_warn("environment '%s': %s", h->name, err.text);
+}
+
+void install_sweep(const struct host *h)
+{
+	cleanup(freep) char *slots = path_join(h->dir, "slots");
+	cleanup(freep) char *removed = path_join(h->dir, "slots" ASIDE);
+	DIR *d = opendir(slots);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && !is_known(h, e->d_name))
+			sweep(h, slots, e->d_name);
+	if (d)
+		closedir(d);
+	if (file_exists(removed))
+		sweep(h, h->dir, "slots" ASIDE);
+}
+
+int install_remove_all(const struct host *h, struct error *err)
+{
+	cleanup(freep) char *slots = path_join(h->dir, "slots");
+	cleanup(freep) char *aside = path_join(h->dir, "slots" ASIDE);
+
+	if (file_remove_tree(aside, err) < 0)
+		return -1;
+	if (file_exists(slots) && file_rename(slots, aside, err) < 0)
+		return -1;
+	if (FAULT_POINT("install.before-remove"))
+		return error_set(err, ERR_INTERNAL, "fault");
+	return file_remove_tree(h->dir, err);
 }

@@ -108,12 +108,25 @@ static bool same_deploy(const Sluice__V1__DeploySpec *a, const Sluice__V1__Deplo
 	return pa.len == pb.len && memcmp(pa.data, pb.data, pa.len) == 0;
 }
 
+/* What is not healthy may well be unable to drain; that must not keep its successor out. */
+static int drain(struct host *h, const Sluice__V1__DeploySpec *old, struct error *err)
+{
+	struct error why = { 0 };
+
+	if (service_hook(h, "drain", old->drain, h->state->live_release, old, &why) == 0)
+		return 0;
+	if (h->healthy || host_interrupted(h))
+		return *err = why, -1;
+	log_warn("environment '%s': what is replaced was not healthy, so it goes undrained: %s",
+		 h->name, why.text);
+	return 0;
+}
+
 static int go_live(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
 {
 	const Sluice__V1__DeploySpec *old = h->state->live_deploy;
 
-	if (*h->state->live && old && *old->drain &&
-	    service_hook(h, "drain", old->drain, h->state->live_release, old, err) < 0)
+	if (*h->state->live && old && *old->drain && drain(h, old, err) < 0)
 		return -1;
 	if (service_stop(h, old ? old->grace_ms : 0, err) < 0 || host_by_hand(h, false, err) < 0 ||
 	    install_activate(h, order->release->id, err) < 0)
@@ -141,6 +154,9 @@ static int activate(struct host *h, const Sluice__V1__HostOrder *order, struct e
 		if (go_live(h, order, err) < 0)
 			return -1;
 		fresh = true;
+	} else if (!install_is_current(h, order->release->id) &&
+		   install_activate(h, order->release->id, err) < 0) {
+		return -1;
 	}
 	if (fresh && *order->deploy->activate &&
 	    service_hook(h, "activate", order->deploy->activate, order->release, order->deploy,
@@ -173,7 +189,7 @@ static int remove_all(struct host *h, const Sluice__V1__HostOrder *order, struct
 	while (h->state->n_slots)
 		message_free(h->state->slots[--h->state->n_slots]);
 	lock_drop(&h->deploy->lock);
-	return file_remove_tree(h->dir, err); /* the row stays: it holds phi */
+	return install_remove_all(h, err); /* the row stays: it holds phi */
 }
 
 static int carry_out(struct host *h, const Sluice__V1__HostOrder *order, struct error *err)
