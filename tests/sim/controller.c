@@ -44,6 +44,18 @@ static int put(void *sim, const struct row *row, struct error *err)
 	return rows_put(sim, row);
 }
 
+static void plant_change(struct sim *s)
+{
+	struct agent *agent = s->world->agents_by_id;
+
+	if (!agent || !sim_chance(s, 1))
+		return;
+	if (s->mutant == MUTANT_UNTOUCHED)
+		agent->row->max_fence++;
+	else
+		agent->used_slots++;
+}
+
 static void write_rows(struct sim *s)
 {
 	struct error err = { 0 };
@@ -57,6 +69,9 @@ static void write_rows(struct sim *s)
 		message_free(event);
 	}
 	world_committed(s->world);
+	if (s->mutant == MUTANT_UNTOUCHED || s->mutant == MUTANT_DRIFT)
+		plant_change(s);
+	rebuild_check(s);
 }
 
 /* False when it crashed on the way. */

@@ -32,6 +32,8 @@ static const char *const mutant_names[MUTANTS] = {
 	[MUTANT_SAY_BEFORE_COMMIT] = "effects before the commit",
 	[MUTANT_FORGETFUL_JOURNAL] = "a lost journal is not mentioned",
 	[MUTANT_REPORT_AHEAD] = "a host reports a step before it is done",
+	[MUTANT_UNTOUCHED] = "a row is changed and not written",
+	[MUTANT_DRIFT] = "what a host has in use is counted wrongly",
 };
 
 static void calm_down(struct sim *s)
@@ -84,7 +86,8 @@ static void end(struct sim *s)
 
 /* Counts of all schedules, to see that things did happen. */
 struct totals {
-	uint64_t commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions;
+	uint64_t commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions,
+		rebuilt;
 };
 
 static void add(struct totals *t, const struct sim *s)
@@ -98,6 +101,7 @@ static void add(struct totals *t, const struct sim *s)
 	t->losses += s->losses;
 	t->runs += s->runs;
 	t->promotions += s->promotions;
+	t->rebuilt += s->rebuilt;
 }
 
 /* True: every promise held. */
@@ -151,11 +155,11 @@ static int schedules(uint64_t count, uint64_t first)
 	for (uint64_t seed = first; seed < first + count && failed < 10; seed++)
 		failed += !schedule(seed, MUTANT_NONE, false, &t);
 	printf("%" PRIu64 " schedules in %.1f s: %" PRIu64 " runs, %" PRIu64 " starts, %" PRIu64
-	       " lost, %" PRIu64 " promotions, %" PRIu64 " commits; %" PRIu64
-	       " controllers, %" PRIu64 " agents and %" PRIu64 " hosts went down, %" PRIu64
-	       " sessions broke\n",
+	       " lost, %" PRIu64 " promotions, %" PRIu64 " commits, %" PRIu64
+	       " worlds built again; %" PRIu64 " controllers, %" PRIu64 " agents and %" PRIu64
+	       " hosts went down, %" PRIu64 " sessions broke\n",
 	       count, (double)(clock_mono_us() - start) / 1e6, t.runs, t.starts, t.losses,
-	       t.promotions, t.commits, t.restarts, t.crashes, t.reboots, t.cuts);
+	       t.promotions, t.commits, t.rebuilt, t.restarts, t.crashes, t.reboots, t.cuts);
 	return failed;
 }
 

@@ -8,7 +8,8 @@
  * time.
  *
  * After every step the promises are checked (oracle.c): P2, P3, P6, P8, and that what is over is
- * over at the host before it is said. A run of the simulation ends with the faults: then everything
+ * over at the host before it is said; and a world that is built again from the rows is the one that
+ * was (rebuild.c). A run of the simulation ends with the faults: then everything
  * must come to an end.
  */
 #ifndef SIM_H
@@ -45,6 +46,8 @@ enum mutant {
 	MUTANT_SAY_BEFORE_COMMIT, /* controller: effects before they are durable */
 	MUTANT_FORGETFUL_JOURNAL, /* agent: does not say that its journal was lost */
 	MUTANT_REPORT_AHEAD,	  /* host: says DONE before it has done it */
+	MUTANT_UNTOUCHED,	  /* controller: changes a row and writes it not */
+	MUTANT_DRIFT,		  /* controller: what is not a row goes wrong by and by */
 	MUTANTS
 };
 
@@ -250,6 +253,11 @@ void service_went_down(struct host *h);
 
 void work_begin(struct sim *s); /* submissions, cancellations, promotions, faults: until the calm */
 
+/* ---- rebuild.c ---- */
+
+/* After a commit: what is in memory is what is stored, and could be built from it again. */
+void rebuild_check(struct sim *s);
+
 /* ---- oracle.c ---- */
 
 struct ledger_entry { /* of one fence */
@@ -295,7 +303,8 @@ struct sim {
 	bool environment; /* there is one, and promotions */
 	uint32_t releases;
 	/* how much happened */
-	unsigned int commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions;
+	unsigned int commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions,
+		rebuilt;
 };
 
 #define sim_trace(s, ...) ((s)->trace ? sim_say((s), __VA_ARGS__) : (void)0)
