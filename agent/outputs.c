@@ -20,19 +20,40 @@
 #include "base/file.h"
 #include "proto/message.h"
 
+static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve };
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+}
+
+/* All beneath the workspace is its job's, the working directory, too: a link in its place must not
+ * lead us, who may read more than the job, to where the job wants us. */
+static int open_dir(const struct workspace *ws)
+{
+	const char *name = ws->dir + strlen(ws->root);
+	cleanup(closep) int root = open(ws->root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	name += strspn(name, "/");
+	return root < 0 ? -1
+			: open_beneath(root, *name ? name : ".", O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+}
+
 /* The real path of `path` beneath the working directory, on the heap. */
 static char *resolve(const struct workspace *ws, const char *path, struct stat *ret_st,
 		     struct error *err)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 	char link[64], real[4096];
-	int dir = open(ws->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd = -1;
+	int dir = open_dir(ws), fd;
 	ssize_t n = -1;
 
-	if (dir >= 0)
-		fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+	if (dir < 0 && errno != ELOOP && errno != ENOTDIR)
+		return error_errno(err, "opening '%s'", ws->dir), NULL;
+	if (dir < 0)
+		return error_set(err, ERR_INVALID, "the job replaced its directory '%s'", ws->dir),
+		       NULL;
+	fd = open_beneath(dir, path, 0, 0);
 	closep(&dir);
 	if (fd < 0 && errno == EXDEV)
 		return error_set(err, ERR_INVALID, "'%s' leads out of the workspace", path), NULL;
@@ -317,6 +338,8 @@ int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
 	    file_read(real, METRICS_FILE_MAX, &text, err) < 0)
 		return error_wrap(err, "metrics");
 	at = buf_str(&text);
+	if (strlen(at) != text.len)
+		return error_set(err, ERR_INVALID, "metrics: '%s' holds a NUL byte", path);
 	while (r == 0 && *(at = skip_blank(at, &line))) {
 		json_error_t where = { .line = 1 };
 		json_t *object = json_loads(at, JSON_DISABLE_EOF_CHECK, &where);

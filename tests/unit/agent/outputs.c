@@ -148,6 +148,40 @@ Test(outputs, an_output_that_leads_out_is_not_uploaded)
 	}
 }
 
+/* All of the workspace is the job's, and the agent may read what the job may not. */
+Test(outputs, a_link_in_place_of_the_working_directory_leads_nowhere)
+{
+	Sluice__V1__OutputSpec output = SLUICE__V1__OUTPUT_SPEC__INIT, *outputs = &output;
+	cleanup(buf_release) struct buf lines = { 0 };
+	cleanup(freep) char *src = path_join(dir, "src");
+	struct transfer nobody = { 0 };
+	struct error err = { 0 };
+
+	output.name = (char *)"model";
+	output.path = (char *)"passwd";
+	spec.outputs = &outputs;
+	spec.n_outputs = 1;
+	ws.dir = src;
+	cr_assert_eq(symlink("/etc", src), 0);
+	cr_expect_lt(outputs_upload(&nobody, &ws, &assignment, done, &err), 0);
+	cr_expect(strstr(err.text, "replaced"), "%s", err.text);
+	spec.metrics = (char *)"passwd";
+	cr_expect_lt(outputs_metrics(&ws, &assignment, done, &lines, &err), 0);
+	cr_expect(strstr(err.text, "replaced"), "%s", err.text);
+}
+
+Test(outputs, metrics_with_a_nul_are_not_half_read)
+{
+	cleanup(freep) char *path = path_join(dir, "m.json");
+	cleanup(buf_release) struct buf lines = { 0 };
+	static const char text[] = "{\"a\": 1}\n\0{\"a\": 2}\n";
+	struct error err = { 0 };
+
+	cr_assert_eq(file_write_atomic(path, text, sizeof text - 1, 0644, &err), 0);
+	cr_expect_lt(outputs_metrics(&ws, &assignment, done, &lines, &err), 0);
+	cr_expect_eq(err.code, ERR_INVALID);
+}
+
 Test(outputs, a_description_with_a_wrong_time_is_refused)
 {
 	static const char *const wrong[] = { "tomorrow", "2026-11-23T", "2026-11-23T15:04:05+99:00",
