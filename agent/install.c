@@ -139,9 +139,8 @@ static int place_part(struct host *h, const Sluice__V1__ReleasePart *part, const
 	transfer.cancelled_arg = h;
 	if (!name_valid(part->slot))
 		return error_set(err, ERR_INVALID, "'%s' is no name for a part", part->slot);
-	if (digest_parse(part->digest, &what.artifact, err) < 0 ||
-	    transfer_fetch(&transfer, &what, h->deploy->config.cache, NULL, err) < 0 ||
-	    workspace_place(h->deploy->config.cache, part->digest, part->is_file, path, err) < 0)
+	if (workspace_place(&transfer, h->deploy->config.cache, what,
+			    &(struct placing){ part->digest, path, part->is_file }, err) < 0)
 		return error_wrap(err, "part '%s'", part->slot);
 	/* An unpacked tree is its owner's alone; the service may have another user. */
 	if (!part->is_file && chmod(path, 0755) < 0)
@@ -158,6 +157,27 @@ static int fill(struct host *h, const Sluice__V1__HostOrder *order, const char *
 		if (place_part(h, order->release->parts[i], dir, err) < 0)
 			return -1;
 	return 0;
+}
+
+/* Beside its place. The cache is the only thing on the disk that can be done without. */
+static int fill_aside(struct host *h, const Sluice__V1__HostOrder *order, const char *aside,
+		      struct error *err)
+{
+	struct blob_stats stats;
+
+	if (fill(h, order, aside, err) == 0)
+		return 0;
+	file_remove_tree(aside, NULL);
+	if (err->code != ERR_EXHAUSTED || !strstr(err->text, strerror(ENOSPC)))
+		return -1;
+	log_warn("environment '%s': %s; emptying the cache", h->name, err->text);
+	error_clear(err);
+	if (blob_trim(h->deploy->config.cache, 0, &stats, err) < 0)
+		return -1;
+	if (fill(h, order, aside, err) == 0)
+		return 0;
+	file_remove_tree(aside, NULL);
+	return -1;
 }
 
 /* Many files, one sync: a slot that is there after a power cut must be whole. */
@@ -229,10 +249,8 @@ int install_prepare(struct host *h, const Sluice__V1__HostOrder *order, struct e
 		return -1;
 	if (c->uid && chown(tmp, c->uid, c->gid) < 0)
 		return error_errno(err, "giving '%s' to the service's user", tmp);
-	if (fill(h, order, aside, err) < 0) {
-		file_remove_tree(aside, NULL);
+	if (fill_aside(h, order, aside, err) < 0)
 		return -1;
-	}
 	if (FAULT_POINT("install.before-rename"))
 		return error_set(err, ERR_INTERNAL, "fault");
 	if (sync_file_system(aside, err) < 0 ||

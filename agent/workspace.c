@@ -17,6 +17,7 @@
 #include "agent/owners.h"
 #include "agent/spares.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "blob/reader.h"
 #include "spec/spec.h"
 
@@ -46,16 +47,6 @@ static bool has_code(const Sluice__V1__Assignment *a)
 
 /* ---- artifacts ---- */
 
-static int fetch(const struct workspace_from *from, const Sluice__V1__Assignment *a,
-		 const char *digest, struct error *err)
-{
-	struct download what = { .fence = a->fence };
-
-	if (digest_parse(digest, &what.artifact, err) < 0)
-		return -1;
-	return transfer_fetch(&from->transfer, &what, from->cache, NULL, err);
-}
-
 /* The one entry of a directory, on the heap. */
 static char *only_entry(const char *dir, struct error *err)
 {
@@ -74,27 +65,51 @@ static char *only_entry(const char *dir, struct error *err)
 	return steal(found);
 }
 
-int workspace_place(struct blob_store *cache, const char *digest, bool is_file, const char *path,
-		    struct error *err)
+static int unpack(struct blob_store *cache, const struct digest *digest, const struct placing *p,
+		  struct error *err)
 {
-	cleanup(freep) char *aside = xprintf("%s.unpacking", path);
+	cleanup(freep) char *aside = xprintf("%s.unpacking", p->path);
 	cleanup(freep) char *file = NULL;
-	struct digest d;
 
-	if (digest_parse(digest, &d, err) < 0)
-		return -1;
-	if (!is_file)
-		return blob_unpack(cache, &d, path, false, err);
-	if (blob_unpack(cache, &d, aside, false, err) < 0)
+	if (!p->is_file)
+		return blob_unpack(cache, digest, p->path, false, err);
+	if (blob_unpack(cache, digest, aside, false, err) < 0)
 		return -1;
 	file = only_entry(aside, err);
-	if (!file || rename(file, path) < 0) {
+	if (!file || rename(file, p->path) < 0) {
 		if (file)
-			error_errno(err, "placing '%s'", path);
+			error_errno(err, "placing '%s'", p->path);
 		file_remove_tree(aside, NULL);
 		return -1;
 	}
 	return file_remove_tree(aside, err);
+}
+
+int workspace_place(const struct transfer *t, struct blob_store *cache, struct download what,
+		    const struct placing *p, struct error *err)
+{
+	if (digest_parse(p->digest, &what.artifact, err) < 0)
+		return -1;
+	for (bool again = false;; again = true) {
+		struct error why = { 0 };
+
+		if (transfer_fetch(t, &what, cache, NULL, err) < 0)
+			return -1;
+		if (unpack(cache, &what.artifact, p, &why) == 0)
+			return 0;
+		/* the store has put aside what is damaged, so the next fetch mends it */
+		if (again || (why.code != ERR_CORRUPT && why.code != ERR_NOT_FOUND))
+			return *err = why, -1;
+		log_warn("fetching %s again: %s", p->digest, why.text);
+	}
+}
+
+static int place(const struct workspace_from *from, const Sluice__V1__Assignment *a,
+		 const struct placing *p, struct error *err)
+{
+	struct download what = { .fence = a->fence };
+
+	return workspace_place(&from->transfer, from->cache, what, p, err);
 }
 
 /* "seed=1,lr=0.1": any one entry of a directory. */
@@ -119,8 +134,8 @@ static int place_input(const struct workspace_from *from, const Sluice__V1__Assi
 			return error_set(err, ERR_INVALID,
 					 "input '%s': '%.100s' is no name for a file", input->name,
 					 artifact->key);
-		if (fetch(from, a, artifact->digest, err) < 0 ||
-		    workspace_place(from->cache, artifact->digest, artifact->is_file, at, err) < 0)
+		if (place(from, a, &(struct placing){ artifact->digest, at, artifact->is_file },
+			  err) < 0)
 			return error_wrap(err, "input '%s'", input->name);
 	}
 	return 0;
@@ -132,11 +147,8 @@ static int place_all(const struct workspace_from *from, const Sluice__V1__Assign
 	cleanup(freep) char *in = path_join(ws->root, "in");
 	cleanup(freep) char *release = path_join(ws->root, "release");
 
-	if (*a->source) {
-		if (fetch(from, a, a->source, err) < 0 ||
-		    workspace_place(from->cache, a->source, false, ws->dir, err) < 0)
-			return error_wrap(err, "the source tree");
-	}
+	if (*a->source && place(from, a, &(struct placing){ a->source, ws->dir, false }, err) < 0)
+		return error_wrap(err, "the source tree");
 	if (a->n_inputs && mkdir(in, 0755) < 0)
 		return error_errno(err, "creating '%s'", in);
 	for (size_t i = 0; i < a->n_inputs; i++) {
@@ -154,8 +166,7 @@ static int place_all(const struct workspace_from *from, const Sluice__V1__Assign
 		if (!name_valid(part->slot))
 			return error_set(err, ERR_INVALID, "'%.100s' is no name for a part",
 					 part->slot);
-		if (fetch(from, a, part->digest, err) < 0 ||
-		    workspace_place(from->cache, part->digest, part->is_file, path, err) < 0)
+		if (place(from, a, &(struct placing){ part->digest, path, part->is_file }, err) < 0)
 			return error_wrap(err, "release part '%s'", part->slot);
 	}
 	return 0;

@@ -52,8 +52,16 @@ int workspace_discard(const struct workspace_from *from, const char *path, struc
 
 /* A tree becomes a user's; uid 0: stays whose it is. Links are given, not followed. */
 int workspace_give(const char *root, uid_t uid, gid_t gid, struct error *err);
-/* An artifact in the cache, unpacked so that `path` is the file or directory that was packed. */
-int workspace_place(struct blob_store *cache, const char *digest, bool is_file, const char *path,
-		    struct error *err);
+/* An artifact and where it goes: `path` becomes the file or directory that was packed. */
+struct placing {
+	const char *digest, *path;
+	bool is_file;
+};
+
+/* Fetches it into the cache, unless it is there, and unpacks it. What is found damaged there, or
+ * was collected meanwhile, is fetched once more. what: as whom it is asked for; its artifact is set
+ * here. On failure nothing is left at the path. */
+int workspace_place(const struct transfer *t, struct blob_store *cache, struct download what,
+		    const struct placing *p, struct error *err);
 
 #endif

@@ -113,18 +113,44 @@ static int fetch_chunks(struct downloading *d, const struct manifest *m, uint32_
 	return r;
 }
 
+/* Chunks to ask for in one call. */
+struct wanted {
+	uint32_t indexes[CALL_CHUNKS];
+	size_t n;
+	uint32_t seen[4 * CALL_CHUNKS]; /* by digest: an index + 1, or 0 */
+};
+
+/* Zeros, say, are the same chunk many times over: it is asked for once. */
+static void want(struct wanted *w, const struct manifest *m, size_t index)
+{
+	const struct digest *digest = &m->chunks[index].digest;
+	size_t at;
+
+	memcpy(&at, digest->bytes, sizeof at);
+	for (;; at++) {
+		uint32_t *slot = &w->seen[at % ARRAY_SIZE(w->seen)];
+
+		if (!*slot) {
+			*slot = (uint32_t)index + 1;
+			w->indexes[w->n++] = (uint32_t)index;
+			return;
+		}
+		if (digest_equal(&m->chunks[*slot - 1].digest, digest))
+			return;
+	}
+}
+
 static int fetch_missing(struct downloading *d, const struct manifest *m, struct error *err)
 {
-	cleanup(freep) uint32_t *indexes = xcalloc(CALL_CHUNKS, sizeof *indexes);
-	size_t n = 0;
+	cleanup(freep) struct wanted *w = xcalloc(1, sizeof *w);
 
 	for (size_t i = 0; i < m->n_chunks; i++) {
 		if (!blob_pin(d->cache, &m->chunks[i].digest))
-			indexes[n++] = (uint32_t)i;
-		if (n && (n == CALL_CHUNKS || i + 1 == m->n_chunks)) {
-			if (fetch_chunks(d, m, indexes, n, err) < 0)
+			want(w, m, i);
+		if (w->n && (w->n == CALL_CHUNKS || i + 1 == m->n_chunks)) {
+			if (fetch_chunks(d, m, w->indexes, w->n, err) < 0)
 				return -1;
-			n = 0;
+			memset(w, 0, sizeof *w);
 		}
 	}
 	return 0;
@@ -138,9 +164,9 @@ static int fetch_once(void *arg, uint64_t *ret_progress, struct error *err)
 	uint64_t before = d->received;
 	int r;
 
-	if (blob_pin(d->cache, &d->what->artifact))
-		r = blob_read(d->cache, &d->what->artifact, MANIFEST_MAX_BYTES, &packed, err);
-	else
+	if (!blob_pin(d->cache, &d->what->artifact) ||
+	    ((r = blob_read(d->cache, &d->what->artifact, MANIFEST_MAX_BYTES, &packed, err)) < 0 &&
+	     err->code == ERR_CORRUPT)) /* it is put aside, and comes again */
 		r = fetch_manifest(d, &packed, err);
 	if (r == 0)
 		r = manifest_parse(packed.data, packed.len, &m, err);

@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -546,4 +548,41 @@ Test(deploy, a_healthy_release_that_cannot_drain_stays)
 	cr_expect_eq(r->state, REPORT(FAILED));
 	cr_expect(strstr(r->text, "drain"), "%s", r->text);
 	wait_serving(1);
+}
+
+/* ---- the cache ---- */
+
+static int flip_last_byte(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	cleanup(closep) int fd = type == FTW_F ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	unsigned char byte;
+
+	if (fd >= 0 && pread(fd, &byte, 1, st->st_size - 1) == 1) {
+		byte ^= 1;
+		cr_assert_eq(pwrite(fd, &byte, 1, st->st_size - 1), 1);
+	}
+	return 0;
+}
+
+Test(deploy, what_rots_in_the_cache_is_fetched_again)
+{
+	cleanup(freep) char *cache = host_path(&host, "cache"), *v = env_path("slots/again/data/v");
+	struct order *o = order_new(2, STEP(PREPARE), 1);
+
+	must_obey(order_new(1, STEP(PREPARE), 1));
+	cr_assert_eq(nftw(cache, flip_last_byte, 8, FTW_PHYS), 0);
+	o->release.id = (char *)"again";
+	must_obey(o);
+	cr_expect(file_exists(v));
+}
+
+Test(deploy, a_full_disk_gives_up_its_cache_for_a_release)
+{
+	cleanup(freep) char *v = env_path("slots/release-1/data/v");
+	struct order *o = order_new(1, STEP(PREPARE), 1);
+
+	fault_load("blob.write=error@1");
+	must_obey(o);
+	fault_load("");
+	cr_expect(file_exists(v));
 }

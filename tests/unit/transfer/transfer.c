@@ -173,6 +173,38 @@ Test(transfer, a_download_that_breaks_goes_on_where_it_was)
 	cr_expect_lt(received, (uint64_t)size + stand->downloads * ((uint64_t)4 << 20));
 }
 
+Test(transfer, what_is_the_same_many_times_comes_once)
+{
+	size_t size = 64 << 20;
+	cleanup(freep) char *zeros = xcalloc(1, size);
+	struct upload what = raw(zeros, size);
+	struct digest d = must_upload(&what, NULL);
+	uint64_t received;
+
+	must_fetch(&d, zeros, size, &received);
+	cr_expect_lt(received, (uint64_t)9 << 20, "%llu bytes", (unsigned long long)received);
+}
+
+Test(transfer, a_manifest_that_rots_in_the_cache_comes_again)
+{
+	static const char text[] = "a report";
+	struct upload what = raw(text, sizeof text);
+	struct digest d = must_upload(&what, NULL);
+	cleanup(freep) char *name = stand_path(stand, "cache");
+	char hex[DIGEST_HEX_SIZE];
+	struct error err = { 0 };
+
+	must_fetch(&d, text, sizeof text, NULL);
+	cr_assert_eq(blob_sync_all(cache, &err), 0);
+	digest_hex(&d, hex);
+	{
+		cleanup(freep) char *path = xprintf("%s/%.2s/%s", name, hex, hex + 2);
+
+		cr_assert_eq(truncate(path, 20), 0, "%s", path);
+	}
+	must_fetch(&d, text, sizeof text, NULL);
+}
+
 Test(transfer, a_wrong_byte_is_never_kept)
 {
 	cleanup(freep) char *data = noise(3 << 20, 9);
