@@ -219,10 +219,18 @@ int service_probe(struct host *h, struct error *err)
 	if (*spec->service && h->crashed)
 		return error_set(err, ERR_ABORTED, "the service ended: %s", h->ended);
 	if (check && *check->http) {
+		struct check probe = { .host = "127.0.0.1",
+				       .path = check->http,
+				       .timeout_ms =
+					       or_default(check->timeout_ms, CHECK_TIMEOUT_MS),
+				       .cancelled = host_interrupted,
+				       .arg = h };
+
 		slot = host_slot(h, h->state->live_release, spec, err);
-		return slot ? check_http("127.0.0.1", slot->port, check->http,
-					 or_default(check->timeout_ms, CHECK_TIMEOUT_MS), err)
-			    : -1;
+		if (!slot)
+			return -1;
+		probe.port = slot->port;
+		return check_http(&probe, err);
 	}
 	if (check && *check->run)
 		return service_hook(h, "check", check->run, h->state->live_release, spec, err);
