@@ -256,8 +256,8 @@ struct workspace *workspace_reopen(const struct workspace_from *from,
 	ws->root = xprintf("%s/%" PRIu64, from->work_dir, a->fence);
 	ws->dir = path_join(ws->root, !*a->source && has_code(a) ? "release/code" : "src");
 	env_of_host(ws);
-	env_of_sluice(ws, a);
 	env_of_job(ws, a);
+	env_of_sluice(ws, a); /* the last of two counts */
 	return ws;
 }
 

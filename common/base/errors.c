@@ -85,7 +85,7 @@ const struct error_entry error_catalogue[] = {
 	{ "E0120", ERR_INVALID, "names that clash",
 	  "Two names become the same environment variable or the same word in a gate, or the name "
 	  "is one that sluice sets itself: PARAM_, MATRIX_, INPUT_, OUTPUT_ and SLUICE_ are "
-	  "reserved.",
+	  "reserved, and for jobs CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER.",
 	  "choose another name" },
 	{ "E0121", ERR_INVALID, "a setting that may surprise",
 	  "A warning: the file is valid, but what is written here will probably not do what was "

@@ -89,6 +89,8 @@ Sluice__V1__Variable **read_labels(struct build *b, const struct tree *list, siz
 /* `base` (may be NULL) and over it `top`; reserved names are reported. */
 Sluice__V1__Variable **read_env(struct build *b, const struct tree *base, const struct tree *top,
 				size_t *ret_count);
+/* In a job's `env` no variable says which GPUs it sees. */
+void read_no_gpus(struct build *b, const struct tree *env);
 Sluice__V1__Resources *read_resources(struct build *b, const struct tree *t);
 /* Children of a map that are not BAD. */
 const struct tree *read_next(const struct tree *map, const struct tree *last);

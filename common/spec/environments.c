@@ -10,7 +10,12 @@
 #include "spec/build.h"
 #include "spec/suggest.h"
 
-enum { SECOND = 1000, MINUTE = 60 * SECOND, ENVIRONMENTS_MAX = 64 /* as keys.c says */ };
+enum {
+	SECOND = 1000,
+	MINUTE = 60 * SECOND,
+	ENVIRONMENTS_MAX = 64, /* as keys.c says */
+	NAME_MAX_BYTES = 80,   /* a socket of the hosts' is called by it (agent/supervise.h) */
+};
 
 static Sluice__V1__JobSpec *build_step(struct build *b, const struct tree *t)
 {
@@ -22,6 +27,7 @@ static Sluice__V1__JobSpec *build_step(struct build *b, const struct tree *t)
 	spec->basename = spec->name;
 	spec->run = read_text(b, t, "run");
 	spec->env = read_env(b, NULL, tree_get(t, "env"), &spec->n_env);
+	read_no_gpus(b, tree_get(t, "env"));
 	spec->resources = read_resources(b, tree_get(t, "resources"));
 	if (agents && more)
 		diagnostics_error(b->d, "E0119", agents->key->at,
@@ -89,6 +95,10 @@ static void check_name(struct build *b, const struct tree *t)
 	const struct tree *environments = tree_get(b->root, "environments"), *other;
 	struct diagnostic *item;
 
+	if (strlen(tree_name(t)) > NAME_MAX_BYTES)
+		diagnostics_error(b->d, "E0110", t->key->at,
+				  "an environment's name has at most %d characters",
+				  NAME_MAX_BYTES);
 	if (!strcmp(tree_name(t), "champion")) {
 		item = diagnostics_error(b->d, "E0110", t->key->at,
 					 "`champion` cannot be an environment");

@@ -96,6 +96,7 @@ static void build_job(struct build *b, struct job *job, const struct tree *defau
 	spec->basename = arena_strdup(b->arena, job->name);
 	spec->run = read_text(b, t, "run");
 	spec->env = read_env(b, tree_get(defaults, "env"), tree_get(t, "env"), &spec->n_env);
+	read_no_gpus(b, tree_get(t, "env"));
 	spec->resources = read_resources(b, tree_get(t, "resources"));
 	spec->timeout_ms =
 		read_number(owner(t, defaults, "timeout"), "timeout", SCALAR_DURATION, 60 * MINUTE);
@@ -122,6 +123,7 @@ void build_jobs(struct build *b)
 
 	b->jobs = build_array(b, n, sizeof *b->jobs);
 	read_env(b, NULL, tree_get(defaults, "env"), &ignored); /* for the names in it */
+	read_no_gpus(b, tree_get(defaults, "env"));
 	warn_short_lease(b, defaults);
 	while ((t = read_next(jobs, t))) {
 		struct job *job = &b->jobs[b->n_jobs];

@@ -131,6 +131,24 @@ static void check_reserved(struct build *b, const struct tree *t)
 	}
 }
 
+/* Exclusive are those GPUs only that a job does not choose itself. */
+void read_no_gpus(struct build *b, const struct tree *env)
+{
+	static const char *const names[] = { "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct tree *t = tree_get(env, names[i]);
+		struct diagnostic *item;
+
+		if (!t)
+			continue;
+		item = diagnostics_error(b->d, "E0120", t->key->at, "`%s` is set by sluice itself",
+					 names[i]);
+		diagnostic_label(item, "a job sees the GPUs that it got");
+		diagnostic_help(item, "resources: {gpu: 1}");
+	}
+}
+
 static void put_env(struct build *b, const struct tree *map, Sluice__V1__Variable **env,
 		    size_t *count)
 {

@@ -152,3 +152,27 @@ Test(workspace, nothing_of_a_users_is_changed_on_its_way_into_the_environment)
 	cr_expect_null(value_of(ws, "GRPC_SSL_CIPHER_SUITES"));
 	workspace_free(ws);
 }
+
+Test(workspace, a_job_sees_the_gpus_that_it_got_whatever_it_wishes)
+{
+	Sluice__V1__Variable v = SLUICE__V1__VARIABLE__INIT, *list = &v;
+	const char *last = NULL;
+	struct error err = { 0 };
+	struct workspace *ws;
+	uint32_t gpus[] = { 3, 5 };
+
+	v.name = (char *)"CUDA_VISIBLE_DEVICES";
+	v.value = (char *)"0,1,2,3,4,5,6,7";
+	spec.env = &list;
+	spec.n_env = 1;
+	assignment.gpus = gpus;
+	assignment.n_gpus = 2;
+	ws = workspace_new(&from, &assignment, &err);
+	cr_assert(ws, "%s", err.text);
+	for (size_t i = 0; i < ws->n_env; i++)
+		if (strncmp(ws->env[i], "CUDA_VISIBLE_DEVICES=", 21) == 0)
+			last = ws->env[i] + 21;
+	cr_assert(last);
+	cr_expect_str_eq(last, "3,5");
+	workspace_free(ws);
+}

@@ -56,6 +56,8 @@ Test(check, each_mistake_is_told_with_its_number_place_and_a_hint)
 		{ JOB "    outputs: {a-b: o, a_b: o}\n", "E0120", 6, 23, "both $OUTPUT_A_B" },
 		{ JOB "    env: {A-B: 1}\n", "E0110", 6, 11, "letters, digits and _" },
 		{ JOB "    env: {PARAM_X: 1}\n", "E0120", 6, 11, "set by sluice itself" },
+		{ JOB "    env: {CUDA_VISIBLE_DEVICES: 1}\n", "E0120", 6, 11,
+		  "the GPUs that it got" },
 		{ JOB "    env: {SLUICE_RUN: 1}\n", "E0120", 6, 11, "set by sluice itself" },
 		{ JOB "    env: {A: [1]}\n", "E0106", 6, 14, "not a list" },
 		{ JOB "defaults: {env: {INPUT_X: 1}}\n", "E0120", 6, 18, "set by sluice itself" },

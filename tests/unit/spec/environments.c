@@ -1,7 +1,9 @@
 #include "expanded.h"
 
-#define ENV JOB "environments:\n  e:\n    agents: [env=e]\n" /* its keys from line 9 on */
-#define RUN ENV "    deploy: {run: x"
+#define ENV  JOB "environments:\n  e:\n    agents: [env=e]\n" /* its keys from line 9 on */
+#define TEN  "x123456789"
+#define LONG TEN TEN TEN TEN TEN TEN TEN TEN "x" /* 81 */
+#define RUN  ENV "    deploy: {run: x"
 
 Test(environments, each_mistake_is_told)
 {
@@ -16,6 +18,8 @@ Test(environments, each_mistake_is_told)
 		  "environments:\n  a-b: {agents: [a=b], deploy: {run: x}}\n  a.b: {agents: [a=b], "
 		  "deploy: {run: x}}\n",
 		  "E0120", 8, 3, "told apart" },
+		{ JOB "environments: {" LONG ": {agents: [a=b], deploy: {run: x}}}\n", "E0110", 6,
+		  16, "at most 80" },
 		{ ENV "    deploy: {}\n", "E0105", 9, 5, "no `service` and no `run`" },
 		{ ENV "    deploy: {run: x, service: y}\n", "E0119", 9, 14, "exclude each other" },
 		{ RUN ", grace: 1s}\n", "E0119", 9, 22, "exclude each other" },
@@ -43,6 +47,8 @@ Test(environments, each_mistake_is_told)
 		{ RUN "}\n    after: e\n", "E0112", 10, 12, "e -> e" },
 		{ RUN "}\n    auto: yes\n", "E0108", 10, 11, "one of: off, newest" },
 		{ RUN "}\n    shared: yes\n", "E0106", 10, 13, "write `true`" },
+		{ RUN "}\n    verify: {s: {run: x, env: {CUDA_VISIBLE_DEVICES: 0}}}\n", "E0120", 10,
+		  32, "the GPUs that it got" },
 		{ RUN "}\n    verify: {s: {}}\n", "E0105", 10, 14, "`s` has no `run`" },
 		{ RUN "}\n    verify: {s: {run: x, expect: [m > 1]}}\n", "E0114", 10, 35,
 		  "has no `metrics`" },
