@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "proto/message.h"
 
@@ -114,7 +115,7 @@ static char *json_text(const json_t *value)
 	if (json_is_integer(value))
 		return xprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
 	if (json_is_real(value))
-		return xprintf("%.17g", json_real_value(value));
+		return number_format(json_real_value(value), xmalloc(CLOCK_TEXT));
 	if (json_is_boolean(value))
 		return xstrdup(json_is_true(value) ? "true" : "false");
 	return NULL;

@@ -7,9 +7,10 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* The prefix that a value of this enum carries: RUN_STATE_UNSPECIFIED says that it is RUN_STATE_
@@ -175,4 +176,49 @@ json_t *json_of(const ProtobufCMessage *message)
 					    value_of(field, (const char *)message + field->offset));
 	}
 	return object;
+}
+
+/* ---- as text ---- */
+
+/* jansson writes 17 digits, always: 0.1 becomes 0.10000000000000001. */
+static size_t put_number(const char *text, struct buf *out)
+{
+	size_t len = strspn(text, "-+0123456789.eE");
+	cleanup(freep) char *number = xstrndup(text, len);
+	char shortest[CLOCK_TEXT];
+
+	if (!strpbrk(number, ".eE")) {
+		buf_puts(out, number);
+		return len;
+	}
+	number_format(strtod(number, NULL), shortest);
+	buf_puts(out, shortest);
+	if (!strpbrk(shortest, ".eE")) /* a real stays one */
+		buf_puts(out, ".0");
+	return len;
+}
+
+static size_t put_string(const char *text, struct buf *out)
+{
+	size_t len = 1;
+
+	while (text[len] != '"')
+		len += text[len] == '\\' ? 2 : 1;
+	buf_add(out, text, ++len);
+	return len;
+}
+
+void json_write(const json_t *value, bool line, struct buf *out)
+{
+	cleanup(freep) char *all = json_dumps(value, line ? JSON_COMPACT : JSON_INDENT(2));
+	const char *at = all ? all : "null";
+
+	while (*at) {
+		if (*at == '"')
+			at += put_string(at, out);
+		else if (*at == '-' || isdigit((unsigned char)*at))
+			at += put_number(at, out);
+		else
+			buf_putc(out, *at++);
+	}
 }

@@ -12,8 +12,12 @@
 
 #include <jansson.h>
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include "base/buf.h"
 
 json_t *json_of(const ProtobufCMessage *message); /* a new reference */
+/* As text, on one line or indented: each number in the fewest digits that read back as it. */
+void json_write(const json_t *value, bool line, struct buf *out);
 /* The word of an enum's value, in out (ENUM_WORD bytes), which is returned. */
 enum { ENUM_WORD = 64 };
 char *enum_word(const ProtobufCEnumDescriptor *type, int value, char out[ENUM_WORD]);

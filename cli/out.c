@@ -110,10 +110,12 @@ void out_printf(const char *fmt, ...)
 
 void out_json_value(json_t *value, bool line)
 {
-	cleanup(freep) char *text = json_dumps(value, line ? JSON_COMPACT : JSON_INDENT(2));
+	cleanup(buf_release) struct buf text = { 0 };
 
+	json_write(value, line, &text);
 	json_decref(value);
-	out_printf("%s\n", text ? text : "null");
+	buf_putc(&text, '\n');
+	out_buf(&text);
 }
 
 void out_json(const ProtobufCMessage *message)

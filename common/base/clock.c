@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -244,5 +245,15 @@ char *size_format(uint64_t bytes, char *ret)
 			 size_prefixes[unit]);
 	else
 		snprintf(ret, CLOCK_TEXT, "%" PRIu64 " %ciB", tenths / 10, size_prefixes[unit]);
+	return ret;
+}
+
+char *number_format(double value, char *ret)
+{
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(ret, CLOCK_TEXT, "%.*g", digits, value);
+		if (strtod(ret, NULL) == value)
+			break;
+	}
 	return ret;
 }

@@ -1,5 +1,5 @@
 /*
- * clock.h - the two clocks, and durations as people write them
+ * clock.h - the two clocks; durations, sizes and numbers as people write them
  *
  * Wall time is Unix milliseconds, UTC: it is stored, shown, and may jump. Boot
  * time is CLOCK_BOOTTIME milliseconds: it only moves forward, also while the
@@ -33,5 +33,7 @@ int duration_parse(const char *text, int64_t *ret_ms, struct error *err);
 /* "512", "16G", "40GiB", "1.5M": bytes, powers of 1024. */
 int size_parse(const char *text, uint64_t *ret_bytes, struct error *err);
 char *size_format(uint64_t bytes, char *ret); /* "1.2 MiB" */
+/* "0.825603", not "0.82560300000000004": the fewest digits that read back as this number. */
+char *number_format(double value, char *ret);
 
 #endif

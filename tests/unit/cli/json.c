@@ -123,3 +123,25 @@ Test(json, enums_are_words_without_the_prefix_of_their_type)
 		cr_expect_str_eq(enum_word(table[i].type, table[i].value, word), table[i].word);
 	}
 }
+
+Test(json, numbers_are_written_in_the_fewest_digits_that_read_back)
+{
+	static const double numbers[] = { 0.1,	   0.825603, 1.0 / 3,	100,
+					  -2.5e-7, 1e300,    0.1 + 0.2, 4.9406564584124654e-324 };
+	cleanup(buf_release) struct buf text = { 0 };
+	json_t *list = json_array(), *back;
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+		json_array_append_new(list, json_real(numbers[i]));
+	json_array_append_new(list, json_integer(1795453491102));
+	json_array_append_new(list, json_string("0.10000000000000001 \"1.50\" \\"));
+	json_write(list, true, &text);
+	cr_expect(strncmp(buf_str(&text), "[0.1,0.825603,", 14) == 0, "%s", buf_str(&text));
+	cr_expect(strstr(buf_str(&text), ",100.0,"), "a real stays one: %s", buf_str(&text));
+	cr_expect(strstr(buf_str(&text), ",\"0.10000000000000001 \\\"1.50\\\" \\\\\"]"),
+		  "text is left alone: %s", buf_str(&text));
+	back = json_loads(buf_str(&text), 0, NULL);
+	cr_expect(json_equal(back, list), "%s", buf_str(&text));
+	json_decref(back);
+	json_decref(list);
+}
