@@ -163,6 +163,10 @@ static int join(struct config *config, const char *state_dir, int argc, char **a
 
 	if (argc != 3 || !token_file)
 		return error_set(err, ERR_INVALID, "join needs an ADDRESS and --token-file FILE");
+	if (strcmp(token_file, "-") == 0)
+		token_file = "/dev/stdin";
+	else if (file_check_private(token_file, err) < 0)
+		return -1;
 	if (file_read(token_file, 4096, &token, err) < 0)
 		return -1;
 	host = facts_measure(config, state_dir, NULL, err);

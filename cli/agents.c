@@ -10,6 +10,7 @@
 #include "cli/list.h"
 #include "cli/out.h"
 #include "cli/run_view.h"
+#include "cli/secret.h"
 #include "cli/stubs.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
@@ -275,6 +276,7 @@ static int token(struct cli *cli, struct error *err)
 	Sluice__V1__CreateEnrolTokenRequest request = SLUICE__V1__CREATE_ENROL_TOKEN_REQUEST__INIT;
 	const struct args *args = &cli->args;
 	const Sluice__V1__CreateEnrolTokenReply *reply;
+	cleanup(secret_end) struct secret secret = { .fd = -1 };
 	struct rpc_channel *ch;
 	char time[CLOCK_TEXT];
 	const char *text;
@@ -293,15 +295,19 @@ static int token(struct cli *cli, struct error *err)
 	if (flag_given(args, "renew"))
 		request.agent = (char *)flag_text(args, "renew");
 	ch = cli_channel(cli, err);
-	reply = ch ? agents_create_token(ch, cli->arena, &request, err) : NULL;
+	if (!ch || secret_begin(cli, &secret, err) < 0)
+		return -1;
+	reply = agents_create_token(ch, cli->arena, &request, err);
 	if (!reply)
 		return -1;
-	if (cli->json)
+	if (cli->json && !secret.path)
 		return out_json(&reply->base), STATUS_OK;
-	out_printf("%s\n", reply->token);
+	if (secret_put(&secret, reply->token, err) < 0)
+		return -1;
 	say("Good for one agent until %s. On that host:\n"
-	    "  sluice-agent join CONTROLLER:7700 --token-file FILE%s && sluice-agent run",
-	    clock_format(reply->expires_ms, time), *request.agent ? " --renew" : "");
+	    "  sluice-agent join %s --token-file %s%s && sluice-agent run",
+	    clock_format(reply->expires_ms, time), cli->address ? cli->address : "CONTROLLER:7700",
+	    secret.path ? secret.path : "FILE", *request.agent ? " --renew" : "");
 	return STATUS_OK;
 }
 
@@ -315,6 +321,7 @@ static const struct flag token_flags[] = {
 	{ 'l', "label", "NAME=VALUE", "a label; may be repeated. Selectors trust only these" },
 	{ 0, "ttl", "DURATION", "how long the token is good (default 30m, at most 7d)" },
 	{ 0, "renew", "AGENT", "a new certificate for this agent instead of a new agent" },
+	SECRET_FLAG,
 	{ 0 },
 };
 static const struct flag limit_flags[] = { LIST_FLAG, { 0 } };
@@ -332,9 +339,10 @@ const struct verb agent_verbs[] = {
 	{ "agents label", "AGENT NAME=VALUE... NAME-...", "Set and remove labels (role admin)",
 	  "  sluice agents label gpu-02 zone=a spot-", NULL, 2, ARGS_MAX, true, label },
 	{ "agents token", "", "A one-time token with which a host joins (role admin)",
-	  "The token goes to stdout:\n\n"
-	  "  sluice agents token --label env=staging > token\n"
-	  "  sluice-agent join controller:7700 --token-file token",
+	  "It goes to stdout, or with -o into a file that only its owner can read, as join wants "
+	  "it:\n\n"
+	  "  sluice agents token --label env=staging -o staging-1.token\n"
+	  "  sluice-agent join controller:7700 --token-file staging-1.token",
 	  token_flags, 0, 0, true, token },
 	{ 0 },
 };

@@ -110,13 +110,27 @@ static void explain_entry(const struct error_entry *e, struct buf *out)
 	buf_printf(out, ": %s\n\n%s\n", e->title, e->explain);
 	if (*e->hint)
 		buf_printf(out, "\n  %s\n", e->hint);
+	buf_printf(out, "\nsluice ends with exit code %d (%s).\n", status_of_number(e->id),
+		   status_word((enum exit_status)status_of_number(e->id)));
+}
+
+/* "E0601", "e0601", "0601" and "601" are one. */
+static const struct error_entry *find_error(const char *code)
+{
+	const char *digits = code + (*code == 'E' || *code == 'e');
+	size_t len = strlen(digits);
+	char id[6];
+
+	if (!len || len > 4 || strspn(digits, "0123456789") != len)
+		return NULL;
+	snprintf(id, sizeof id, "E%04lu", strtoul(digits, NULL, 10));
+	return error_lookup(id);
 }
 
 static int explain(struct cli *cli, struct error *err)
 {
 	cleanup(buf_release) struct buf text = { 0 };
 	const char *code = word(&cli->args, 0);
-	char id[8];
 	const struct error_entry *e;
 
 	if (flag_given(&cli->args, "markdown")) {
@@ -131,12 +145,10 @@ static int explain(struct cli *cli, struct error *err)
 		out_buf(&text);
 		return STATUS_OK;
 	}
-	snprintf(id, sizeof id, "%s%s", *code == 'E' || *code == 'e' ? "" : "E", code);
-	id[0] = 'E';
-	e = error_lookup(id);
+	e = find_error(code);
 	if (!e) {
 		error_id(err, "E0204", "there is no error '%s'", code);
-		return error_hint(err, "sluice explain lists them all");
+		return error_hint(err, "sluice explain lists them all: E0107, or 107 for short");
 	}
 	explain_entry(e, &text);
 	out_buf(&text);
@@ -217,7 +229,7 @@ const struct verb author_verbs[] = {
 	  "  sluice schema > sluice.schema.json\n"
 	  "  # yaml-language-server: $schema=./sluice.schema.json",
 	  page_flags, 0, 0, false, schema },
-	{ "explain", "[CODE]", "What an error number means and what to do", NULL, page_flags, 0, 1,
-	  false, explain },
+	{ "explain", "[CODE]", "What an error number means and what to do",
+	  "  sluice explain E0107\n  sluice explain 107", page_flags, 0, 1, false, explain },
 	{ 0 },
 };

@@ -46,34 +46,6 @@ void say_error(const struct error *err)
 	say("%s", buf_str(&text));
 }
 
-enum exit_status status_of_error(const struct error *err)
-{
-	if (strncmp(err->id, "E01", 3) == 0)
-		return STATUS_BAD_FILE;
-	if (strncmp(err->id, "E04", 3) == 0)
-		return STATUS_REJECTED;
-	switch (err->code) {
-	case ERR_INVALID:
-	case ERR_UNIMPLEMENTED:
-		return STATUS_USAGE;
-	case ERR_NOT_FOUND:
-		return STATUS_NOT_FOUND;
-	case ERR_DENIED:
-	case ERR_UNAUTHENTICATED:
-		return STATUS_DENIED;
-	case ERR_UNAVAILABLE:
-		return STATUS_NO_CONTROLLER;
-	case ERR_TIMEOUT:
-		return STATUS_TIMED_OUT;
-	case ERR_CANCELLED:
-	case ERR_CONFLICT:
-	case ERR_ABORTED:
-		return STATUS_REJECTED;
-	default:
-		return STATUS_FAILED;
-	}
-}
-
 char *cli_request_id(struct cli *cli)
 {
 	struct id id = id_new();
@@ -96,6 +68,7 @@ struct rpc_channel *cli_channel(struct cli *cli, struct error *err)
 	cli->channel = rpc_dial(&endpoint, err);
 	if (!cli->channel)
 		error_wrap(err, "the context '%s'", context.name);
+	cli->address = arena_strdup(cli->arena, context.address);
 	if (*context.dev)
 		cli->dev = arena_strdup(cli->arena, context.dev);
 	context_release(&context);

@@ -37,6 +37,7 @@ struct cli {
 	struct arena *arena; /* as long as the program */
 	bool json;	     /* --json */
 	struct rpc_channel *channel;
+	const char *address; /* where the channel leads to; NULL: nowhere yet */
 	char *dev; /* the directory of `sluice dev` that the channel leads to; NULL: none */
 };
 
@@ -54,5 +55,8 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void say_error(const struct error *err);
 /* The status that goes with an error. */
 enum exit_status status_of_error(const struct error *err);
+/* With a number of the catalogue; -1: there is none for it. */
+int status_of_number(const char *id);
+const char *status_word(enum exit_status status); /* "not found" */
 
 #endif

@@ -44,9 +44,9 @@ static void tell(struct doctor *d, enum verdict verdict, const char *what, const
 	va_end(args);
 	d->worst = MAX(d->worst, (int)verdict);
 	if (d->cli->json) {
-		json_array_append_new(d->checks,
-				      json_pack("{s:s, s:s, s:s, s:s}", "check", what, "result",
-						words[verdict], "text", text, "next", next));
+		json_array_append_new(d->checks, json_pack("{s:s, s:s, s:s, s:s}", "check", what,
+							   "result", words[verdict], "text", text,
+							   "next", verdict == WELL ? "" : next));
 		return;
 	}
 	text_paintf(&line, &d->look, paints[verdict], "%-5s", words[verdict]);

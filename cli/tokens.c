@@ -9,6 +9,7 @@
 #include "cli/list.h"
 #include "cli/out.h"
 #include "cli/run_view.h"
+#include "cli/secret.h"
 #include "cli/stubs.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
@@ -37,6 +38,7 @@ static int create(struct cli *cli, struct error *err)
 	const struct args *args = &cli->args;
 	const char *ttl = flag_text(args, "ttl"), *group;
 	const Sluice__V1__CreateTokenReply *reply;
+	cleanup(secret_end) struct secret secret = { .fd = -1 };
 	struct rpc_channel *ch;
 	char time[CLOCK_TEXT];
 
@@ -52,12 +54,15 @@ static int create(struct cli *cli, struct error *err)
 	else if (flag_duration(args, "ttl", &request.ttl_ms, err) < 0)
 		return -1;
 	ch = cli_channel(cli, err);
-	reply = ch ? tokens_create(ch, cli->arena, &request, err) : NULL;
+	if (!ch || secret_begin(cli, &secret, err) < 0)
+		return -1;
+	reply = tokens_create(ch, cli->arena, &request, err);
 	if (!reply)
 		return -1;
-	if (cli->json)
+	if (cli->json && !secret.path)
 		return out_json(&reply->base), STATUS_OK;
-	out_printf("%s\n", reply->secret);
+	if (secret_put(&secret, reply->secret, err) < 0)
+		return -1;
 	if (reply->token->expires_ms)
 		say("Shown once. Good until %s.", clock_format(reply->token->expires_ms, time));
 	else
@@ -130,12 +135,16 @@ static const struct flag create_flags[] = {
 	{ 0, "role", "ROLE", "viewer, operator, approver or admin" },
 	{ 0, "group", "GROUP", "a group that approvals may ask for; may be repeated" },
 	{ 0, "ttl", "DURATION", "how long it is good: `30d`, or `never` (default 90d)" },
+	SECRET_FLAG,
 	{ 0 },
 };
 
 const struct verb token_verbs[] = {
 	{ "tokens create", "NAME", "A token for a person or a program (role admin)",
-	  "The secret goes to stdout, once:\n\n  sluice tokens create ci --role operator > token",
+	  "It is shown once: on stdout, or with -o in a file that only its owner can read, as "
+	  "login "
+	  "wants\nit:\n\n"
+	  "  sluice tokens create ci --role operator -o ci.token",
 	  create_flags, 1, 1, true, create },
 	{ "tokens ls", "", "Tokens, without their secrets (role admin)", NULL, NULL, 0, 0, true,
 	  ls },

@@ -36,7 +36,8 @@ class Agent:
 
     def join(self, token, renew=False):
         path = f"{self.cluster.root}/{self.name}.token"
-        with open(path, "w", encoding="ascii") as f:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w",
+                  encoding="ascii") as f:
             f.write(token)
         log = f"{self.log}.join"
         program = Program([f"{self.cluster.bin}/sluice-agent", "join", self.cluster.users_address,

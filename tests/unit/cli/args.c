@@ -184,37 +184,3 @@ Test(args, numbers_and_durations_have_their_limits)
 	cr_expect_eq(flag_duration(&a, "ttl", &value, &err), -1);
 	cr_expect(strstr(err.text, "--ttl"));
 }
-
-Test(args, every_error_has_the_exit_status_of_the_reference)
-{
-	static const struct {
-		enum error_code code;
-		const char *id;
-		enum exit_status status;
-	} table[] = {
-		{ ERR_INVALID, "", STATUS_USAGE },
-		{ ERR_INVALID, "E0107", STATUS_BAD_FILE },
-		{ ERR_EXHAUSTED, "E0102", STATUS_BAD_FILE },
-		{ ERR_INVALID, "E0201", STATUS_USAGE },
-		{ ERR_NOT_FOUND, "E0204", STATUS_NOT_FOUND },
-		{ ERR_NOT_FOUND, "E0205", STATUS_NOT_FOUND },
-		{ ERR_UNAUTHENTICATED, "E0301", STATUS_DENIED },
-		{ ERR_DENIED, "E0302", STATUS_DENIED },
-		{ ERR_UNAVAILABLE, "E0307", STATUS_NO_CONTROLLER },
-		{ ERR_TIMEOUT, "", STATUS_TIMED_OUT },
-		{ ERR_CANCELLED, "", STATUS_REJECTED },
-		{ ERR_CONFLICT, "E0403", STATUS_REJECTED },
-		{ ERR_EXHAUSTED, "E0410", STATUS_REJECTED },
-		{ ERR_UNIMPLEMENTED, "E0900", STATUS_USAGE },
-		{ ERR_INTERNAL, "", STATUS_FAILED },
-		{ ERR_EXHAUSTED, "E0601", STATUS_FAILED },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		struct error err = { .code = table[i].code };
-
-		snprintf(err.id, sizeof err.id, "%s", table[i].id);
-		cr_expect_eq(status_of_error(&err), table[i].status, "%s %s",
-			     error_code_name(table[i].code), table[i].id);
-	}
-}
