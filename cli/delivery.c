@@ -32,23 +32,32 @@ static void put_hold(const Sluice__V1__PromoteReply *reply, const char *environm
 		    environment, environment);
 }
 
-/* A terminal looks on unless told not to; a pipe only when told to. */
-static bool looks_on(const struct cli *cli)
+/* Told to, or, unless told not to, because it is the default here; --json answers at once. */
+static bool looks_on(const struct cli *cli, bool otherwise)
 {
-	return flag_given(&cli->args, "watch") ||
-	       (out_live() && !cli->json && !flag_given(&cli->args, "no-watch"));
+	if (flag_given(&cli->args, "watch") || flag_given(&cli->args, "timeout"))
+		return true;
+	return otherwise && !cli->json && !flag_given(&cli->args, "no-watch");
 }
 
-static int go_on(struct cli *cli, const Sluice__V1__Promotion *p, struct error *err)
+/* To the end, which is the exit code; or only that it has begun. */
+static int go_on(struct cli *cli, const Sluice__V1__PromoteReply *reply, bool look,
+		 struct error *err)
 {
+	const Sluice__V1__Promotion *p = reply->promotion;
+	int status = STATUS_OK;
+
 	if (!p)
 		return STATUS_OK;
-	if (!looks_on(cli)) {
-		if (!cli->json)
-			say("Watch it: sluice env show %s --watch", p->environment);
-		return STATUS_OK;
-	}
-	return watch_environment(cli, p->environment, p->id, err);
+	if (look)
+		status = watch_environment(cli, p->environment, p->id, err);
+	if (!cli->json)
+		put_hold(reply, p->environment);
+	if (!look && !cli->json)
+		say("Begun, not done: --watch looks on, with the outcome as exit code. To see it: "
+		    "sluice env show %s --watch",
+		    p->environment);
+	return status;
 }
 
 /* ---- promote ---- */
@@ -104,7 +113,10 @@ static int promote(struct cli *cli, struct error *err)
 	bool plan = flag_given(args, "plan");
 	const Sluice__V1__PromoteReply *reply;
 	struct rpc_channel *ch;
+	int64_t until_ms;
 
+	if (watch_until(args, &until_ms, err) < 0)
+		return -1;
 	if (!environment) {
 		error_set(err, ERR_INVALID, "where to? `sluice promote` needs --to ENVIRONMENT");
 		return error_hint(err, "sluice env ls lists them");
@@ -123,14 +135,13 @@ static int promote(struct cli *cli, struct error *err)
 	reply = ch ? environments_promote(ch, cli->arena, &request, err) : NULL;
 	if (!reply)
 		return -1;
-	if (cli->json && (plan || !flag_given(args, "watch")))
+	if (cli->json && (plan || !looks_on(cli, false)))
 		return out_json(&reply->base), plan ? plan_status(reply) : STATUS_OK;
 	if (!cli->json) {
 		put_headline(cli, &request);
 		put_lines(reply);
-		put_hold(reply, environment);
 	}
-	return plan ? plan_status(reply) : go_on(cli, reply->promotion, err);
+	return plan ? plan_status(reply) : go_on(cli, reply, looks_on(cli, out_live()), err);
 }
 
 /* ---- rollback ---- */
@@ -142,31 +153,24 @@ static int rollback(struct cli *cli, struct error *err)
 	const char *environment = word(args, 0);
 	struct rpc_channel *ch = cli_channel(cli, err);
 	const Sluice__V1__PromoteReply *reply;
-	const Sluice__V1__Promotion *p;
+	int64_t until_ms;
 
+	if (!ch || watch_until(args, &until_ms, err) < 0)
+		return -1;
 	request.request_id = cli_request_id(cli);
 	request.environment = (char *)environment;
 	if (flag_given(args, "to"))
 		request.to = (char *)flag_text(args, "to");
 	if (flag_given(args, "reason"))
 		request.reason = (char *)flag_text(args, "reason");
-	reply = ch ? environments_rollback(ch, cli->arena, &request, err) : NULL;
+	reply = environments_rollback(ch, cli->arena, &request, err);
 	if (!reply)
 		return -1;
-	p = reply->promotion;
-	if (cli->json && !flag_given(args, "watch"))
+	if (cli->json && !looks_on(cli, false))
 		return out_json(&reply->base), STATUS_OK;
-	if (!cli->json) {
-		char from[RELEASE_LABEL], to[RELEASE_LABEL];
-
-		if (p && !reply->n_lines)
-			out_printf("%s: %s -> %s\n", environment,
-				   release_label(p->from_number, from),
-				   release_label(p->release_number, to));
+	if (!looks_on(cli, true)) /* else the watching says it */
 		put_lines(reply);
-		put_hold(reply, environment);
-	}
-	return go_on(cli, p, err);
+	return go_on(cli, reply, looks_on(cli, true), err);
 }
 
 static const struct flag promote_flags[] = {
@@ -175,25 +179,35 @@ static const struct flag promote_flags[] = {
 	{ 0, "override", "REASON", "go past the environment before (role approver); recorded" },
 	{ 0, "expect-live", "RELEASE", "only if this release is live there when it starts" },
 	{ 0, "reason", "TEXT", "recorded with the promotion" },
-	{ 'w', "watch", NULL, "look on until it has ended (the default on a terminal)" },
-	{ 0, "no-watch", NULL, "do not look on" },
+	{ 'w', "watch", NULL,
+	  "look on until it has ended, with its outcome as exit code (the default on a terminal)" },
+	{ 0, "no-watch", NULL, "do not look on: the exit code says only that it has begun" },
+	TIMEOUT_FLAG,
 	{ 0 },
 };
 static const struct flag rollback_flags[] = {
 	{ 0, "to", "RELEASE", "this one instead of the last good one" },
 	{ 0, "reason", "TEXT", "recorded with the rollback and the hold" },
-	{ 'w', "watch", NULL, "look on until it has ended (the default on a terminal)" },
-	{ 0, "no-watch", NULL, "do not look on" },
+	{ 'w', "watch", NULL,
+	  "look on until it has ended, with its outcome as exit code (the default)" },
+	{ 0, "no-watch", NULL, "do not look on: the exit code says only that it has begun" },
+	TIMEOUT_FLAG,
 	{ 0 },
 };
 
 const struct verb delivery_verbs[] = {
 	{ "promote", "RELEASE", "Make a release live in an environment",
+	  "It may take long: hosts, verification, its turn. A terminal looks on; a script says "
+	  "--watch,\n"
+	  "or gets an exit code that says only that it has begun.\n\n"
 	  "  sluice promote r57 --to production --plan\n"
-	  "  sluice promote r57 --to production",
+	  "  sluice promote r57 --to production --watch --timeout 30m",
 	  promote_flags, 1, 1, true, promote },
 	{ "rollback", "ENVIRONMENT", "Go back to what was good; never waits for anything",
-	  "  sluice rollback production --reason \"chargebacks up\"", rollback_flags, 1, 1, true,
-	  rollback },
+	  "It takes seconds, so it is looked on to its end; the exit code is its outcome. With "
+	  "--json\n"
+	  "it answers at once.\n\n"
+	  "  sluice rollback production --reason \"chargebacks up\"",
+	  rollback_flags, 1, 1, true, rollback },
 	{ 0 },
 };

@@ -98,7 +98,7 @@ static int show(struct cli *cli, struct error *err)
 	struct look look = out_look();
 	const Sluice__V1__EnvironmentDetail *env;
 
-	if (flag_given(&cli->args, "watch"))
+	if (flag_given(&cli->args, "watch") || flag_given(&cli->args, "timeout"))
 		return watch_environment(cli, name, "", err);
 	env = get(cli, name, err);
 	if (!env)
@@ -296,6 +296,7 @@ static int unhold(struct cli *cli, struct error *err)
 
 static const struct flag show_flags[] = {
 	{ 'w', "watch", NULL, "look on" },
+	TIMEOUT_FLAG,
 	{ 0 },
 };
 static const struct flag apply_flags[] = {

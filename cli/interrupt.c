@@ -17,6 +17,7 @@ static struct {
 	void (*wake)(void *);
 	void *arg;
 	void (*on_exit)(void);
+	unsigned resumed;
 } state = { .lock = LOCK_INIT };
 
 static void leave(void)
@@ -24,6 +25,32 @@ static void leave(void)
 	if (state.on_exit)
 		state.on_exit();
 	_exit(STATUS_INTERRUPTED);
+}
+
+static void hit(void)
+{
+	LOCKED(&state.lock);
+	if (!state.scope || state.hit)
+		leave();
+	state.hit = true;
+	if (state.wake)
+		state.wake(state.arg);
+	signal_all(&state.changed);
+}
+
+/* The next drawing, after the stop, puts the terminal to its use again. */
+static void stop(void)
+{
+	LOCKED(&state.lock);
+	if (state.on_exit)
+		state.on_exit();
+	kill(getpid(), SIGSTOP);
+}
+
+static void go_on(void)
+{
+	LOCKED(&state.lock);
+	state.resumed++;
 }
 
 static void *take_signals(void *arg)
@@ -35,26 +62,25 @@ static void *take_signals(void *arg)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGTSTP);
+	sigaddset(&set, SIGCONT);
 	while (sigwait(&set, &number) == 0) {
-		LOCKED(&state.lock);
-
-		if (!state.scope || state.hit)
-			leave();
-		state.hit = true;
-		if (state.wake)
-			state.wake(state.arg);
-		signal_all(&state.changed);
+		if (number == SIGTSTP)
+			stop();
+		else if (number == SIGCONT)
+			go_on();
+		else
+			hit();
 	}
 	return arg;
 }
 
-/* Ctrl-Z and Ctrl-\ do what they always do. */
+/* A terminal that is another's stops us, and Ctrl-\ does what it always does. */
 static void let_through(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGTSTP);
 	sigaddset(&set, SIGTTIN);
 	sigaddset(&set, SIGTTOU);
 	sigaddset(&set, SIGQUIT);
@@ -100,6 +126,12 @@ bool interrupt_sleep(int ms)
 	while (!state.hit && (left = end - clock_boot_ms()) > 0)
 		signal_wait_ms(&state.changed, &state.lock, left);
 	return state.hit;
+}
+
+unsigned interrupt_resumed(void)
+{
+	LOCKED(&state.lock);
+	return state.resumed;
 }
 
 void interrupt_on_exit(void (*fn)(void))

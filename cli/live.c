@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/mem.h"
@@ -76,10 +77,29 @@ void live_render(struct live *l, const char *text, int width, int rows, struct b
 	buf_puts(out, end_frame);
 }
 
+void live_forget(struct live *l)
+{
+	l->count = 0;
+}
+
+/* Another job has the terminal. */
+static bool in_background(void)
+{
+	pid_t owner = tcgetpgrp(1);
+
+	return owner >= 0 && owner != getpgrp();
+}
+
 void live_draw(struct live *l, const struct buf *text)
 {
 	cleanup(buf_release) struct buf out = { 0 };
+	unsigned resumed = interrupt_resumed();
 
+	if (resumed != l->resumed || in_background())
+		live_forget(l);
+	l->resumed = resumed;
+	if (in_background())
+		return;
 	if (!l->begun) {
 		interrupt_on_exit(restore);
 		l->begun = true;

@@ -1,106 +1,27 @@
 /*
  * A run in lines. Jobs are shown by their base name: `train 2/3` stands for three instances of
  * which two are done, and only those that are not are named. What waits for other jobs shares one
- * line.
+ * line; what waits or failed for the same reason shares one, too.
  */
 #include "cli/run_view.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "sluice/v1/model.pb-c.h"
 
 #define STATE(name) SLUICE__V1__JOB_STATE__JOB_##name
 
-enum { NAME_MAX_COLUMNS = 28, NAMED = 3 };
-
-const char *run_state_word(const Sluice__V1__Run *run)
-{
-	if (run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING)
-		return run->cancelling ? "being cancelled" : "running";
-	return run->state == SLUICE__V1__RUN_STATE__RUN_SUCCEEDED ? "succeeded"
-	       : run->state == SLUICE__V1__RUN_STATE__RUN_FAILED  ? "failed"
-								  : "cancelled";
-}
-
-enum paint run_state_paint(const Sluice__V1__Run *run)
-{
-	return run->state == SLUICE__V1__RUN_STATE__RUN_SUCCEEDED   ? GREEN
-	       : run->state == SLUICE__V1__RUN_STATE__RUN_FAILED    ? RED
-	       : run->state == SLUICE__V1__RUN_STATE__RUN_CANCELLED ? YELLOW
-								    : CYAN;
-}
-
-const char *job_state_word(Sluice__V1__JobState state)
-{
-	static const char *const words[] = {
-		[STATE(BLOCKED)] = "blocked", [STATE(QUEUED)] = "waiting",
-		[STATE(ACTIVE)] = "running",  [STATE(SUCCEEDED)] = "succeeded",
-		[STATE(FAILED)] = "failed",   [STATE(CANCELLED)] = "cancelled",
-		[STATE(SKIPPED)] = "skipped",
-	};
-
-	return state < ARRAY_SIZE(words) && words[state] ? words[state] : "unknown";
-}
-
-const char *job_mark(Sluice__V1__JobState state, enum paint *ret)
-{
-	static const struct {
-		const char *mark;
-		enum paint paint;
-	} marks[] = {
-		[STATE(BLOCKED)] = { "·", DIM }, [STATE(QUEUED)] = { "◷", YELLOW },
-		[STATE(ACTIVE)] = { "◌", CYAN }, [STATE(SUCCEEDED)] = { "✔", GREEN },
-		[STATE(FAILED)] = { "✖", RED },	 [STATE(CANCELLED)] = { "⊘", YELLOW },
-		[STATE(SKIPPED)] = { "–", DIM },
-	};
-
-	if (state >= ARRAY_SIZE(marks) || !marks[state].mark)
-		return *ret = PLAIN, "?";
-	*ret = marks[state].paint;
-	return marks[state].mark;
-}
-
-char *elapsed(int64_t from_ms, int64_t to_ms, int64_t now_ms, char *ret)
-{
-	int64_t ms = (to_ms ? to_ms : now_ms) - from_ms;
-
-	if (!from_ms)
-		return memcpy(ret, "", 1);
-	if (!to_ms && ms < 1000) /* a second is fine enough while it grows */
-		return memcpy(ret, "0s", 3);
-	return duration_format(MAX(to_ms ? ms : ms / 1000 * 1000, INT64_C(0)), ret);
-}
-
-char *age(int64_t at_ms, int64_t now_ms, char ret[AGE])
-{
-	char time[CLOCK_TEXT];
-
-	if (now_ms - at_ms < 1000)
-		snprintf(ret, AGE, "just now");
-	else
-		snprintf(ret, AGE, "%s ago", elapsed(at_ms, 0, now_ms, time));
-	return ret;
-}
+enum { NAME_MAX_COLUMNS = 28, NAMED = 3, METRICS_SHOWN = 4, VERDICTS_SHOWN = 6 };
 
 static bool ends_with(const char *text, const char *end)
 {
 	size_t n = strlen(text), m = strlen(end);
 
 	return n >= m && strcmp(text + n - m, end) == 0;
-}
-
-void verdict_view(const char *line, const struct look *look, struct buf *out)
-{
-	if (ends_with(line, ": pass"))
-		text_paint(out, look, GREEN, "✔ ");
-	else if (strstr(line, "skipped"))
-		text_paint(out, look, DIM, "– ");
-	else
-		text_paint(out, look, RED, "✖ ");
-	text_put(out, line);
 }
 
 /* ---- groups ---- */
@@ -192,13 +113,11 @@ static bool all_reused(const struct group *g)
 	return true;
 }
 
-static void put_metrics(const struct group *g, struct buf *out)
+static void put_group_metrics(const struct group *g, struct buf *out)
 {
 	for (size_t i = 0; i < g->n_jobs && g->size == 1; i++)
-		for (size_t k = 0;
-		     is_in(g, g->jobs[i]) && k < MIN(g->jobs[i]->n_metrics, (size_t)4); k++)
-			buf_printf(out, "%s%s %.4g", out->len ? ", " : "",
-				   g->jobs[i]->metrics[k]->name, g->jobs[i]->metrics[k]->value);
+		if (is_in(g, g->jobs[i]))
+			put_metrics(g->jobs[i], METRICS_SHOWN, out);
 }
 
 struct progress {
@@ -233,33 +152,44 @@ static void put_active(const struct group *g, const Sluice__V1__Job *job, const 
 		buf_printf(out, " (attempt %u)", job->attempts);
 }
 
-/* What is said behind the time: of an unfinished group, each instance that is not done. */
-static void put_details(const struct group *g, const struct progress *p, struct buf *out)
+/* "seed=1 epoch 9 · seed=3 waiting"; behind the first few, only how many more. */
+static void put_unfinished(const struct group *g, Sluice__V1__JobState state, unsigned named,
+			   const struct progress *p, struct buf *out)
 {
-	unsigned shown = 0, left = 0;
+	unsigned shown = 0, left = g->in[state];
 
-	if (state_of(g) == STATE(SUCCEEDED)) {
-		if (all_reused(g))
-			buf_puts(out, "taken over");
-		put_size(g, out);
-		put_metrics(g, out);
-		return;
-	}
-	for (size_t i = 0; i < g->n_jobs; i++) {
+	for (size_t i = 0; i < g->n_jobs && shown < named; i++) {
 		const Sluice__V1__Job *job = g->jobs[i];
 
-		if (!is_in(g, job) || (job->state != STATE(ACTIVE) && job->state != STATE(QUEUED)))
+		if (!is_in(g, job) || job->state != state)
 			continue;
-		if (shown == NAMED) {
-			left++;
-			continue;
-		}
-		if (shown++)
+		if (out->len)
 			buf_puts(out, " · ");
 		put_active(g, job, p, out);
+		shown++;
+		left--;
 	}
 	if (left)
-		buf_printf(out, " · %u more", left);
+		buf_printf(out, "%s%u %s%s", out->len ? " · " : "", left, shown ? "more " : "",
+			   job_state_word(state));
+}
+
+/* What is said behind the time: what became of it, or of an unfinished group, what each instance
+ * that is not done is doing. */
+static void put_details(const struct group *g, const struct progress *p, struct buf *out)
+{
+	Sluice__V1__JobState state = state_of(g);
+
+	if (g->size > 1 && g->in[STATE(FAILED)])
+		buf_printf(out, "%u failed", g->in[STATE(FAILED)]);
+	if (state == STATE(SUCCEEDED) || state == STATE(FAILED)) {
+		if (state == STATE(SUCCEEDED) && all_reused(g))
+			buf_puts(out, "taken over");
+		put_size(g, out);
+		put_group_metrics(g, out);
+	}
+	put_unfinished(g, STATE(ACTIVE), NAMED, p, out);
+	put_unfinished(g, STATE(QUEUED), g->in[STATE(QUEUED)] == 1, p, out);
 }
 
 /* ---- lines ---- */
@@ -301,18 +231,6 @@ static bool is_verdict_of(const struct group *g, const char *line)
 	return strncmp(line, g->name, len) == 0 && (line[len] == ':' || line[len] == '[');
 }
 
-const char *verdict_text(const Sluice__V1__RunDetail *run, const char *line)
-{
-	for (size_t i = 0; i < run->n_jobs; i++) {
-		size_t len = strlen(run->jobs[i]->spec->name);
-
-		if (strncmp(line, run->jobs[i]->spec->name, len) == 0 &&
-		    strncmp(line + len, ": ", 2) == 0)
-			return line + len + 2;
-	}
-	return line;
-}
-
 /* Lines that name no job. */
 static void put_other_verdicts(const Sluice__V1__RunDetail *run, const struct look *look,
 			       struct buf *out)
@@ -328,54 +246,127 @@ static void put_other_verdicts(const Sluice__V1__RunDetail *run, const struct lo
 	}
 }
 
-/* Reasons of what failed, waits and gates beneath the line they belong to. */
-static void put_under(const struct group *g, const Sluice__V1__RunDetail *run,
-		      const struct look *look, struct buf *out)
+/* ---- what is said beneath a line ---- */
+
+struct remark {
+	char *name; /* of the instance; "" where that is clear */
+	const char *text;
+	bool said;
+};
+
+struct remarks {
+	struct remark *items;
+	size_t n;
+	bool loosely; /* numbers do not tell two apart */
+};
+
+static void remarks_release(struct remarks *all)
 {
-	for (size_t i = 0; i < g->n_jobs; i++) {
-		const Sluice__V1__Job *job = g->jobs[i];
-		cleanup(buf_release) struct buf line = { 0 };
+	for (size_t i = 0; i < all->n; i++)
+		free(all->items[i].name);
+	free(all->items);
+}
 
-		if (!is_in(g, job) || job->state != STATE(FAILED) || !*job->reason)
+static void remark(struct remarks *all, char *name, const char *text)
+{
+	all->items = xreallocarray(all->items, all->n + 1, sizeof *all->items);
+	all->items[all->n++] = (struct remark){ name, text, false };
+}
+
+/* Instances of which the same is said share a line: "seed=1, seed=2 and 14 more: needs ...". */
+static void put_remarks(struct remarks *all, const struct look *look, enum paint paint,
+			struct buf *out)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		cleanup(buf_release) struct buf line = { 0 }, text = { 0 };
+		const char *sentence = all->items[i].text;
+		size_t same = 0;
+
+		if (all->items[i].said)
 			continue;
-		buf_puts(&line, "      ");
-		if (g->size > 1) {
-			cleanup(freep) char *name = short_name(g, job);
+		for (size_t k = i; k < all->n; k++) {
+			struct remark *other = &all->items[k];
 
-			text_put(&line, name);
-			buf_puts(&line, ": ");
+			if (other->said || !(all->loosely ? sentences_alike(other->text, sentence)
+							  : strcmp(other->text, sentence) == 0))
+				continue;
+			other->said = true;
+			if (same++ < NAMED && *other->name)
+				buf_printf(&text, "%s%s", text.len ? ", " : "", other->name);
 		}
-		text_paint(&line, look, RED, job->reason);
+		if (same > NAMED)
+			buf_printf(&text, " and %zu more", same - NAMED);
+		buf_printf(&text, "%s%s", text.len ? ": " : "", sentence);
+		buf_puts(&line, "      ");
+		text_paint(&line, look, paint, buf_str(&text));
 		end_line(look, &line, out);
 	}
+}
+
+static void put_reasons(const struct group *g, const Sluice__V1__RunDetail *run,
+			const struct look *look, struct buf *out)
+{
+	cleanup(remarks_release) struct remarks all = { 0 };
+	cleanup(arena_freep) struct arena *a = arena_new(0);
+
+	for (size_t i = 0; i < g->n_jobs; i++) {
+		const Sluice__V1__Job *job = g->jobs[i];
+
+		if (is_in(g, job) && job->state == STATE(FAILED) && *job->reason)
+			remark(&all, short_name(g, job),
+			       arena_strndup(a, job->reason, reason_length(run, job->reason)));
+	}
+	put_remarks(&all, look, RED, out);
+}
+
+static void put_waits(const struct group *g, const Sluice__V1__RunDetail *run,
+		      const struct look *look, struct buf *out)
+{
+	cleanup(remarks_release) struct remarks all = { .loosely = true };
+	size_t len = strlen(g->name);
+
 	for (size_t i = 0; i < run->n_waits; i++) {
 		const Sluice__V1__Wait *wait = run->waits[i];
-		size_t len = strlen(g->name);
 		const char *rest = wait->subject + len;
-		cleanup(buf_release) struct buf line = { 0 };
 
 		if (strncmp(wait->subject, g->name, len) != 0 || (*rest && *rest != '['))
 			continue;
-		buf_puts(&line, "      ");
-		if (*rest) {
-			cleanup(freep) char *name =
-				xstrndup(rest + 1, strlen(rest + 1) - ends_with(rest, "]"));
-
-			text_paintf(&line, look, DIM, "%s: %s", name, wait->sentence);
-		} else {
-			text_paint(&line, look, DIM, wait->sentence);
-		}
-		end_line(look, &line, out);
+		remark(&all,
+		       *rest ? xstrndup(rest + 1, strlen(rest + 1) - ends_with(rest, "]"))
+			     : xstrdup(""),
+		       wait->sentence);
 	}
+	put_remarks(&all, look, DIM, out);
+}
+
+/* Of a matrix with many lines those that passed are only counted. */
+static void put_verdicts(const struct group *g, const Sluice__V1__RunDetail *run,
+			 const struct look *look, struct buf *out)
+{
+	size_t n = 0, passed = 0;
+	bool many;
+
+	for (size_t i = 0; i < run->n_verdicts; i++)
+		n += is_verdict_of(g, run->verdicts[i]);
+	many = g->size > 1 && n > VERDICTS_SHOWN;
 	for (size_t i = 0; i < run->n_verdicts; i++) {
 		cleanup(buf_release) struct buf line = { 0 };
 
 		if (!is_verdict_of(g, run->verdicts[i]))
 			continue;
+		if (many && ends_with(run->verdicts[i], ": pass")) {
+			passed++;
+			continue;
+		}
 		buf_puts(&line, "      ");
 		verdict_view(g->size == 1 ? verdict_text(run, run->verdicts[i]) : run->verdicts[i],
 			     look, &line);
 		end_line(look, &line, out);
+	}
+	if (passed) {
+		buf_puts(out, "      ");
+		text_paint(out, look, GREEN, "✔ ");
+		buf_printf(out, "%zu of %zu expectations pass\n", passed, n);
 	}
 }
 
@@ -405,7 +396,9 @@ static void put_group(const struct group *g, const Sluice__V1__RunDetail *run, i
 			   buf_str(&details));
 	}
 	end_line(look, &line, out);
-	put_under(g, run, look, out);
+	put_reasons(g, run, look, out);
+	put_waits(g, run, look, out);
+	put_verdicts(g, run, look, out);
 }
 
 static int name_column(const Sluice__V1__RunDetail *run)
@@ -438,6 +431,18 @@ static void put_blocked(const Sluice__V1__RunDetail *run, const struct look *loo
 	end_line(look, &line, out);
 }
 
+/* "evaluate failed: gate failed" when evaluate's own line has just said so. */
+static bool is_said_of_a_job(const Sluice__V1__RunDetail *run, const char *reason)
+{
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		const Sluice__V1__Job *job = run->jobs[i];
+
+		if (job->state == STATE(FAILED) && *job->reason && strstr(reason, job->reason))
+			return true;
+	}
+	return false;
+}
+
 void run_view(const Sluice__V1__RunDetail *run, const struct look *look, run_progress *progress,
 	      void *arg, struct buf *out)
 {
@@ -453,7 +458,8 @@ void run_view(const Sluice__V1__RunDetail *run, const struct look *look, run_pro
 	}
 	put_blocked(run, look, out);
 	put_other_verdicts(run, look, out);
-	if (run->run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING && *run->run->reason) {
+	if (run->run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING && *run->run->reason &&
+	    !is_said_of_a_job(run, run->run->reason)) {
 		cleanup(buf_release) struct buf line = { 0 };
 
 		buf_puts(&line, "  ");

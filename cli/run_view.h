@@ -33,5 +33,12 @@ enum { AGE = 40 };
 char *age(int64_t at_ms, int64_t now_ms, char ret[AGE]);
 /* A verdict's line without the name of its job. */
 const char *verdict_text(const Sluice__V1__RunDetail *run, const char *line);
+/* How much of a reason the lines of the run's gates do not say already: "gate failed" of "gate
+ * failed: auc 0.9 >= 0.95: fail (1 of 2 expectations)". */
+size_t reason_length(const Sluice__V1__RunDetail *run, const char *reason);
+/* "auc 0.953, loss 0.21, 3 more", after a comma when something is there already. */
+void put_metrics(const Sluice__V1__Job *job, size_t most, struct buf *out);
+/* Equal but for numbers: "retry in 3s" is no news after "retry in 4s". */
+bool sentences_alike(const char *a, const char *b);
 
 #endif

@@ -10,11 +10,14 @@
 #include "cli/json.h"
 #include "cli/list.h"
 #include "cli/out.h"
+#include "cli/progress.h"
+#include "cli/run_jobs.h"
 #include "cli/run_view.h"
 #include "cli/stubs.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "cli/watch.h"
+#include "spec/suggest.h"
 
 static const struct paged runs_paged = { &sluice__v1__runs__descriptor, "List", "runs" };
 
@@ -39,8 +42,10 @@ static void add_run(struct table *t, const Sluice__V1__Run *run, int64_t now_ms)
 {
 	char time[CLOCK_TEXT], ago[AGE];
 
-	table_cellf(t, BOLD, "%u", run->number);
-	table_cell(t, PLAIN, run->pipeline);
+	bool verifies = run->kind == SLUICE__V1__RUN__KIND__VERIFY;
+
+	table_cellf(t, verifies ? DIM : BOLD, "%u", run->number);
+	table_cellf(t, verifies ? DIM : PLAIN, "%s%s", run->pipeline, verifies ? " (verify)" : "");
 	table_cell(t, run_state_paint(run), run_state_word(run));
 	table_cellf(t, PLAIN, "%u/%u", run->jobs_done, run->jobs);
 	table_cell(t, DIM, age(run->created_ms, now_ms, ago));
@@ -113,12 +118,64 @@ static void put_shortened(const Sluice__V1__RunDetail *run, const struct look *l
 		put_fact(out, look, "note", "the run says more than fits: some of it is not shown");
 }
 
+static int no_such_job(const Sluice__V1__RunDetail *run, const char *name, struct error *err)
+{
+	struct suggest near = suggest_new(name);
+
+	for (size_t i = 0; i < run->n_jobs; i++) {
+		suggest_offer(&near, run->jobs[i]->spec->basename);
+		suggest_offer(&near, run->jobs[i]->spec->name);
+	}
+	error_id(err, "E0204", "run %u has no job '%s'", run->run->number, name);
+	return near.best
+		       ? error_hint(err, "did you mean `%s`?", near.best)
+		       : error_hint(err, "sluice runs show %u --jobs lists them", run->run->number);
+}
+
+/* With the newest metrics of what runs. */
+static int put_jobs(struct cli *cli, const Sluice__V1__RunDetail *run, const char *name,
+		    struct buf *out, struct error *err)
+{
+	const Sluice__V1__Job *only = NULL;
+	struct progress_reader *progress;
+	struct look look = out_look();
+	size_t n = 0;
+
+	for (size_t i = 0; i < run->n_jobs; i++)
+		if (job_is_named(run->jobs[i], name)) {
+			only = run->jobs[i];
+			n++;
+		}
+	if (!n)
+		return no_such_job(run, name, err);
+	progress = progress_new(cli->channel);
+	progress_look(progress, run);
+	if (n == 1 && *name)
+		run_job_view(run, only, &look, progress_of, progress, out);
+	else
+		run_jobs_view(run, name, &look, progress_of, progress, out);
+	progress_free(progress);
+	return 0;
+}
+
+static void put_run(struct cli *cli, const Sluice__V1__RunDetail *run, struct buf *out)
+{
+	struct progress_reader *progress = progress_new(cli->channel);
+	struct look look = out_look();
+
+	progress_look(progress, run);
+	run_view(run, &look, progress_of, progress, out);
+	put_facts(run->run, &look, out);
+	put_shortened(run, &look, out);
+	progress_free(progress);
+}
+
 static int show(struct cli *cli, struct error *err)
 {
 	Sluice__V1__GetRunRequest request = SLUICE__V1__GET_RUN_REQUEST__INIT;
 	cleanup(buf_release) struct buf text = { 0 };
-	struct look look = out_look();
 	struct rpc_channel *ch = cli_channel(cli, err);
+	const char *job = word(&cli->args, 1);
 	const Sluice__V1__RunDetail *run;
 
 	request.run = (char *)word(&cli->args, 0);
@@ -127,9 +184,10 @@ static int show(struct cli *cli, struct error *err)
 		return -1;
 	if (cli->json)
 		return out_json(&run->base), STATUS_OK;
-	run_view(run, &look, NULL, NULL, &text);
-	put_facts(run->run, &look, &text);
-	put_shortened(run, &look, &text);
+	if (!*job && !flag_given(&cli->args, "jobs"))
+		put_run(cli, run, &text);
+	else if (put_jobs(cli, run, job, &text, err) < 0)
+		return -1;
 	out_buf(&text);
 	return STATUS_OK;
 }
@@ -163,9 +221,12 @@ static int retry(struct cli *cli, struct error *err)
 	Sluice__V1__RetryRunRequest request = SLUICE__V1__RETRY_RUN_REQUEST__INIT;
 	struct rpc_channel *ch = cli_channel(cli, err);
 	const Sluice__V1__SubmitReply *reply;
+	int64_t until_ms;
 
 	request.request_id = cli_request_id(cli);
 	request.run = (char *)word(&cli->args, 0);
+	if (watch_until(&cli->args, &until_ms, err) < 0)
+		return -1;
 	reply = ch ? runs_retry(ch, cli->arena, &request, err) : NULL;
 	if (!reply)
 		return -1;
@@ -175,7 +236,7 @@ static int retry(struct cli *cli, struct error *err)
 		out_json(&reply->base);
 	else
 		out_printf("run %u\n", reply->run->number);
-	if (!flag_given(&cli->args, "watch"))
+	if (!flag_given(&cli->args, "watch") && !flag_given(&cli->args, "timeout"))
 		return STATUS_OK;
 	return watch_run(cli, reply->run->id, err);
 }
@@ -208,6 +269,29 @@ static void show_waits(const Sluice__V1__WaitList *list, bool with_run, const ch
 	out_buf(&text);
 }
 
+/* How it ended, or what of it has failed so far; where a job's own words are. */
+static void put_causes(const Sluice__V1__RunDetail *run, const Sluice__V1__WaitList *list)
+{
+	const Sluice__V1__Run *r = run->run;
+	cleanup(buf_release) struct buf text = { 0 };
+	struct look look = out_look();
+
+	if (r->state != SLUICE__V1__RUN_STATE__RUN_RUNNING) {
+		cleanup(freep) char *reason = xstrndup(r->reason, reason_length(run, r->reason));
+
+		buf_printf(&text, "Run %u %s%s%s\n", r->number, run_state_word(r),
+			   *reason ? ": " : "", reason);
+	}
+	for (size_t i = 0; i < list->n_causes; i++) {
+		buf_puts(&text, "  ");
+		verdict_view(list->causes[i], &look, &text);
+		buf_putc(&text, '\n');
+	}
+	out_buf(&text);
+	if (list->n_causes)
+		say("What they wrote: sluice logs %u --failed", r->number);
+}
+
 static int why(struct cli *cli, struct error *err)
 {
 	Sluice__V1__GetRunRequest request = SLUICE__V1__GET_RUN_REQUEST__INIT;
@@ -221,16 +305,14 @@ static int why(struct cli *cli, struct error *err)
 		return -1;
 	if (cli->json)
 		return out_json(&list->base), STATUS_OK;
-	if (list->n_waits)
-		return show_waits(list, false, ""), STATUS_OK;
 	run = runs_get(ch, cli->arena, &request, err);
 	if (!run)
 		return -1;
-	if (run->run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING)
+	if (list->n_waits)
+		show_waits(list, false, "");
+	else if (run->run->state == SLUICE__V1__RUN_STATE__RUN_RUNNING)
 		out_printf("Nothing of run %u waits: its jobs are running.\n", run->run->number);
-	else
-		out_printf("Run %u %s%s%s\n", run->run->number, run_state_word(run->run),
-			   *run->run->reason ? ": " : "", run->run->reason);
+	put_causes(run, list);
 	return STATUS_OK;
 }
 
@@ -255,25 +337,33 @@ static const struct flag ls_flags[] = {
 	LIST_FLAG,
 	{ 0 },
 };
+static const struct flag show_flags[] = {
+	{ 0, "jobs", NULL, "each job on a line of its own, instances of a matrix, too" },
+	{ 0 },
+};
 static const struct flag cancel_flags[] = {
 	{ 0, "reason", "TEXT", "kept with the run" },
 	{ 0 },
 };
 static const struct flag retry_flags[] = {
 	{ 'w', "watch", NULL, "look on until it has ended; its outcome is the exit code" },
+	TIMEOUT_FLAG,
 	{ 0 },
 };
 
 const struct verb run_verbs[] = {
 	{ "runs ls", "", "Runs, the newest first", NULL, ls_flags, 0, 0, true, ls },
-	{ "runs show", "[RUN]", "One run: its jobs, what waits, what gates decided", NULL, NULL, 0,
-	  1, true, show },
+	{ "runs show", "[RUN [JOB]]", "One run: its jobs, what waits, what gates decided",
+	  "JOB may be one instance, `train[seed=1]`, with all that is known of it; or all of "
+	  "them,\n"
+	  "`train`, a line each with its state, attempts, agent and metrics.",
+	  show_flags, 0, 2, true, show },
 	{ "runs cancel", "RUN", "End a run; its jobs are told to stop", NULL, cancel_flags, 1, 1,
 	  true, cancel },
 	{ "runs retry", "RUN", "The same again as a new run; what succeeded is taken over", NULL,
 	  retry_flags, 1, 1, true, retry },
-	{ "runs why", "[RUN]", "What a run waits for, with the numbers", NULL, NULL, 0, 1, true,
-	  why },
+	{ "runs why", "[RUN]", "What a run waits for, or why it failed, with the numbers", NULL,
+	  NULL, 0, 1, true, why },
 	{ "queue", "", "All that waits, the oldest first", NULL, NULL, 0, 0, true, queue },
 	{ 0 },
 };

@@ -9,6 +9,9 @@
 
 enum { FIRST_WAIT_MS = 250, LONGEST_WAIT_MS = 5000 };
 
+const char stream_lost_text[] =
+	"The controller is not reachable; trying again. Nothing is lost: what runs goes on.";
+
 static void wake(void *call)
 {
 	rpc_cancel(call);
@@ -58,7 +61,7 @@ static bool again(struct stream *s, const struct error *err)
 		s->lost_ms = now;
 		s->wait_ms = FIRST_WAIT_MS;
 		if (!s->quiet)
-			say("%s; trying again", err->text);
+			say("%s", stream_lost_text);
 	}
 	if (now - s->lost_ms > STREAM_PATIENCE_MS)
 		return false;
@@ -85,7 +88,7 @@ enum stream_news stream_next(struct stream *s, const void **ret, size_t size, in
 			if (message_complete(*ret, err) < 0)
 				return STREAM_ERROR;
 			if (s->lost_ms && !s->quiet)
-				say("connected again");
+				say("The controller is back.");
 			s->lost_ms = 0;
 			return STREAM_MESSAGE;
 		}

@@ -43,5 +43,6 @@ enum stream_news stream_next(struct stream *s, const void **ret, size_t size, in
 void stream_close(struct stream *s); /* fits cleanup() */
 /* Is the connection lost, and being made again? */
 bool stream_lost(const struct stream *s);
+extern const char stream_lost_text[]; /* how that is said */
 
 #endif

@@ -159,7 +159,7 @@ static int send_request(struct submission *s, struct error *err)
 	if (!reply)
 		return -1;
 	answer(s, reply);
-	if (!flag_given(&s->cli->args, "watch"))
+	if (!flag_given(&s->cli->args, "watch") && !flag_given(&s->cli->args, "timeout"))
 		return STATUS_OK;
 	id = reply->run->id;
 	return watch_run(s->cli, id, err);
@@ -168,10 +168,11 @@ static int send_request(struct submission *s, struct error *err)
 static int submit(struct cli *cli, struct error *err)
 {
 	struct submission s = { .cli = cli, .request = SLUICE__V1__SUBMIT_REQUEST__INIT };
-	int64_t priority = 0;
+	int64_t priority = 0, until_ms;
 	int status = -1;
 
-	if (flag_number(&cli->args, "priority", -1000, 1000, &priority, err) == 0 &&
+	if (watch_until(&cli->args, &until_ms, err) == 0 &&
+	    flag_number(&cli->args, "priority", -1000, 1000, &priority, err) == 0 &&
 	    pipeline_file_read(word(&cli->args, 0), &s.file, err) == 0)
 		status = check(&s, err);
 	s.request.priority = (int32_t)priority;
@@ -192,10 +193,13 @@ static int watch(struct cli *cli, struct error *err)
 static const struct flag submit_flags[] = {
 	{ 'p', "param", "NAME=VALUE", "a parameter of the pipeline; may be repeated" },
 	{ 'w', "watch", NULL, "look on until it has ended; its outcome is the exit code" },
+	TIMEOUT_FLAG,
 	{ 0, "priority", "N", "added to the priority of each job; higher starts first" },
 	{ 0, "no-source", NULL, "send the file only, not the directory's files" },
 	{ 0 },
 };
+
+static const struct flag watch_flags[] = { TIMEOUT_FLAG, { 0 } };
 
 const struct verb submit_verbs[] = {
 	{ "submit", "[DIR|FILE]", "Run a pipeline",
@@ -207,6 +211,7 @@ const struct verb submit_verbs[] = {
 	  "  sluice submit . -p epochs=20 --watch",
 	  submit_flags, 0, 1, true, submit },
 	{ "watch", "[RUN]", "Look on until a run has ended; its outcome is the exit code",
-	  "Without RUN: the newest. Ctrl-C stops looking, not the run.", NULL, 0, 1, true, watch },
+	  "Without RUN: the newest. Ctrl-C stops looking, not the run.", watch_flags, 0, 1, true,
+	  watch },
 	{ 0 },
 };

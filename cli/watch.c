@@ -8,15 +8,15 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "cli/live.h"
+#include "cli/next.h"
 #include "cli/out.h"
 #include "cli/progress.h"
 #include "cli/run_view.h"
 #include "cli/stream.h"
 #include "cli/stubs.h"
 #include "proto/message.h"
-
-enum { TICK_MS = 1000 };
 
 struct watching {
 	struct cli *cli;
@@ -25,7 +25,25 @@ struct watching {
 	struct progress_reader *progress;
 	Sluice__V1__RunDetail *now; /* owned; as last seen */
 	bool screen;
+	int64_t until_ms; /* boot clock; 0: for ever */
 };
+
+int watch_until(const struct args *args, int64_t *ret, struct error *err)
+{
+	int64_t ms = 0;
+
+	if (flag_duration(args, "timeout", &ms, err) < 0)
+		return -1;
+	*ret = ms ? clock_boot_ms() + ms : 0;
+	return 0;
+}
+
+int watch_tick(int64_t until_ms, bool screen)
+{
+	int64_t left = until_ms ? MAX(until_ms - clock_boot_ms(), INT64_C(0)) : TICK_MS;
+
+	return until_ms || screen ? (int)MIN(left, (int64_t)TICK_MS) : -1;
+}
 
 static void draw(struct watching *w, bool over)
 {
@@ -34,7 +52,7 @@ static void draw(struct watching *w, bool over)
 
 	run_view(w->now, &look, progress_of, w->progress, &text);
 	if (!over && stream_lost(w->stream))
-		text_paint(&text, &look, YELLOW, "The connection is lost; trying again");
+		text_paint(&text, &look, YELLOW, stream_lost_text);
 	else if (!over)
 		text_paintf(&text, &look, DIM,
 			    "Ctrl-C detaches; cancel with: sluice runs cancel %u",
@@ -61,21 +79,6 @@ static void show(struct watching *w, const Sluice__V1__RunDetail *seen)
 	}
 }
 
-/* What the run came to: a release has a number, which only its own row knows. */
-static void tell_release(struct watching *w)
-{
-	Sluice__V1__GetReleaseRequest request = SLUICE__V1__GET_RELEASE_REQUEST__INIT;
-	const Sluice__V1__ReleaseDetail *r;
-
-	if (!w->now || !*w->now->run->release || w->cli->json)
-		return;
-	request.release = w->now->run->release;
-	r = releases_get(w->cli->channel, w->cli->arena, &request, NULL);
-	if (r)
-		out_printf("Made release r%u. Promote it: sluice promote r%u --to ENVIRONMENT\n",
-			   r->release->number, r->release->number);
-}
-
 static int outcome(const Sluice__V1__Run *run)
 {
 	switch (run->state) {
@@ -88,22 +91,34 @@ static int outcome(const Sluice__V1__Run *run)
 	}
 }
 
+static int out_of_patience(const struct watching *w, struct error *err)
+{
+	if (!w->now)
+		return error_set(err, ERR_TIMEOUT, "the run was not seen in time");
+	error_set(err, ERR_TIMEOUT, "run %u has not ended yet; it goes on", w->now->run->number);
+	return error_hint(err, "watch it: sluice watch %u. Cancel it: sluice runs cancel %u",
+			  w->now->run->number, w->now->run->number);
+}
+
 static int follow(struct watching *w, struct stream *stream, struct error *err)
 {
 	const Sluice__V1__RunDetail *seen = NULL;
 
 	for (;;) {
-		switch (stream_next(stream, (const void **)&seen, sizeof *seen,
-				    w->screen ? TICK_MS : -1, err)) {
+		int ms = watch_tick(w->until_ms, w->screen);
+
+		if (!ms)
+			return out_of_patience(w, err);
+		switch (stream_next(stream, (const void **)&seen, sizeof *seen, ms, err)) {
 		case STREAM_MESSAGE:
 			show(w, seen);
 			if (seen->run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING)
 				return outcome(seen->run);
 			break;
 		case STREAM_TICK:
-			if (!stream_lost(stream))
+			if (w->screen && !stream_lost(stream))
 				progress_look(w->progress, w->now);
-			if (w->now)
+			if (w->screen && w->now)
 				draw(w, false);
 			break;
 		case STREAM_INTERRUPTED:
@@ -128,7 +143,7 @@ int watch_run(struct cli *cli, const char *run, struct error *err)
 	struct watching w = { .cli = cli, .screen = out_live() && !cli->json };
 	int status;
 
-	if (!stream.channel)
+	if (!stream.channel || watch_until(&cli->args, &w.until_ms, err) < 0)
 		return -1;
 	request.run = (char *)run;
 	stream.quiet = w.screen;
@@ -140,10 +155,13 @@ int watch_run(struct cli *cli, const char *run, struct error *err)
 		say("Detached: run %u goes on. Watch it: sluice watch %u. Cancel it: sluice runs "
 		    "cancel %u",
 		    w.now->run->number, w.now->run->number, w.now->run->number);
-	} else if (status >= 0) {
-		tell_release(&w);
-		if (status == STATUS_FAILED && w.now && !cli->json)
-			say("Read why: sluice logs %u --failed", w.now->run->number);
+	} else if (status >= 0 && w.now && !cli->json) {
+		if (*w.now->run->release)
+			tell_release(cli, w.now->run);
+		if (status == STATUS_FAILED)
+			say("Read why: sluice runs why %u. What was written: sluice logs %u "
+			    "--failed",
+			    w.now->run->number, w.now->run->number);
 	}
 	progress_free(w.progress);
 	message_free(w.now);

@@ -14,8 +14,6 @@
 
 #define STATE(name) SLUICE__V1__PROMOTION__STATE__##name
 
-enum { TICK_MS = 1000 };
-
 struct watching {
 	struct cli *cli;
 	const char *promotion;
@@ -23,6 +21,7 @@ struct watching {
 	struct stream *stream;
 	Sluice__V1__EnvironmentDetail *now; /* owned; as last seen */
 	bool screen;
+	int64_t until_ms; /* boot clock; 0: for ever */
 };
 
 static bool is_over(const struct watching *w)
@@ -37,7 +36,7 @@ static void draw(struct watching *w)
 
 	env_view(w->now, &look, &text);
 	if (!is_over(w) && stream_lost(w->stream))
-		text_paint(&text, &look, YELLOW, "The connection is lost; trying again");
+		text_paint(&text, &look, YELLOW, stream_lost_text);
 	else if (!is_over(w))
 		text_paint(&text, &look, DIM,
 			   *w->promotion ? "Ctrl-C detaches; the promotion goes on"
@@ -71,20 +70,35 @@ static int outcome(const Sluice__V1__Promotion *p)
 					      : STATUS_FAILED;
 }
 
-static int follow(struct watching *w, struct stream *stream, struct error *err)
+static int out_of_patience(const struct watching *w, const char *environment, struct error *err)
+{
+	if (!*w->promotion) /* looked on for as long as was asked */
+		return STATUS_OK;
+	error_set(err, ERR_TIMEOUT, "the promotion in '%s' has not ended yet; it goes on",
+		  environment);
+	return error_hint(err,
+			  "watch it: sluice env show %s --watch. Take it back: sluice rollback %s",
+			  environment, environment);
+}
+
+static int follow(struct watching *w, struct stream *stream, const char *environment,
+		  struct error *err)
 {
 	const Sluice__V1__EnvironmentDetail *seen = NULL;
 
 	for (;;) {
-		switch (stream_next(stream, (const void **)&seen, sizeof *seen,
-				    w->screen ? TICK_MS : -1, err)) {
+		int ms = watch_tick(w->until_ms, w->screen);
+
+		if (!ms)
+			return out_of_patience(w, environment, err);
+		switch (stream_next(stream, (const void **)&seen, sizeof *seen, ms, err)) {
 		case STREAM_MESSAGE:
 			show(w, seen);
 			if (is_over(w))
 				return outcome(w->now->promotion);
 			break;
 		case STREAM_TICK:
-			if (w->now)
+			if (w->screen && w->now)
 				draw(w);
 			break;
 		case STREAM_INTERRUPTED:
@@ -112,18 +126,17 @@ int watch_environment(struct cli *cli, const char *environment, const char *prom
 			      .screen = out_live() && !cli->json };
 	int status;
 
-	if (!stream.channel)
+	if (!stream.channel || watch_until(&cli->args, &w.until_ms, err) < 0)
 		return -1;
 	request.environment = (char *)environment;
 	request.promotion = (char *)promotion;
 	stream.quiet = w.screen;
 	w.stream = &stream;
-	status = follow(&w, &stream, err);
+	status = follow(&w, &stream, environment, err);
 	live_end(&w.live);
 	if (status == STATUS_INTERRUPTED && *promotion)
 		say("Detached: the promotion goes on. Watch it: sluice env show %s --watch. Take "
-		    "it "
-		    "back: sluice rollback %s",
+		    "it back: sluice rollback %s",
 		    environment, environment);
 	message_free(w.now);
 	return status;

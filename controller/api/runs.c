@@ -230,6 +230,47 @@ static int retry(struct rpc_call *call, const Sluice__V1__RetryRunRequest *reque
 	return named.run ? api_answer(call, runs_retry, &ask, &reply->base, err) : -1;
 }
 
+static bool is_bad(const char *verdict)
+{
+	static const char pass[] = ": pass";
+	size_t len = strlen(verdict);
+
+	return !strstr(verdict, "skipped") &&
+	       (len < strlen(pass) || strcmp(verdict + len - strlen(pass), pass) != 0);
+}
+
+/* Its expectations that did not pass; or else what is said of its end. */
+static void add_causes_of(struct arena *a, const Sluice__V1__RunDetail *d,
+			  const Sluice__V1__Job *job, Sluice__V1__WaitList *reply)
+{
+	size_t before = reply->n_causes, len = strlen(job->spec->name);
+
+	for (size_t i = 0; i < d->n_verdicts; i++)
+		if (strncmp(d->verdicts[i], job->spec->name, len) == 0 &&
+		    strncmp(d->verdicts[i] + len, ": ", 2) == 0 && is_bad(d->verdicts[i]))
+			reply->causes[reply->n_causes++] = d->verdicts[i];
+	if (reply->n_causes == before)
+		reply->causes[reply->n_causes++] =
+			arena_printf(a, "%s: %s", job->spec->name, job->reason);
+}
+
+/* What became of it: the jobs that failed and the expectations that did not pass. */
+static int add_causes(struct api *api, struct arena *a, const char *id, Sluice__V1__WaitList *reply,
+		      struct error *err)
+{
+	Sluice__V1__RunDetail d = SLUICE__V1__RUN_DETAIL__INIT;
+
+	if (detail(api, a, id, &d, err) < 0)
+		return -1;
+	reply->state = d.run->state;
+	reply->reason = d.run->reason;
+	reply->causes = arena_alloc(a, (d.n_jobs + d.n_verdicts + 1) * sizeof *reply->causes);
+	for (size_t i = 0; i < d.n_jobs; i++)
+		if (d.jobs[i]->state == SLUICE__V1__JOB_STATE__JOB_FAILED)
+			add_causes_of(a, &d, d.jobs[i], reply);
+	return 0;
+}
+
 static int why(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
 	       Sluice__V1__WaitList *reply, struct error *err)
 {
@@ -237,12 +278,12 @@ static int why(struct rpc_call *call, const Sluice__V1__GetRunRequest *request,
 
 	if (!id)
 		return -1;
-	if (api_look(call, waits_run, id, &reply->base, err) == 0)
-		return 0;
-	if (err->code != ERR_NOT_FOUND)
-		return -1;
-	error_clear(err); /* it has ended: nothing waits */
-	return 0;
+	if (api_look(call, waits_run, id, &reply->base, err) < 0) {
+		if (err->code != ERR_NOT_FOUND)
+			return -1;
+		error_clear(err); /* it has ended: nothing waits */
+	}
+	return add_causes(api_of(call), rpc_arena(call), id, reply, err);
 }
 
 static int queue(struct rpc_call *call, const Sluice__V1__QueueRequest *request,

@@ -53,7 +53,8 @@ static void add_verdicts(struct world *w, Sluice__V1__EnvironmentDetail *detail)
 			continue;
 		v = (const Sluice__V1__Verdict *)message;
 		for (size_t j = 0; j < v->n_expectations; j++)
-			message_append(detail, verdicts, xstrdup(v->expectations[j]->line));
+			message_append(detail, verdicts,
+				       xprintf("%s: %s", v->job_name, v->expectations[j]->line));
 	}
 }
 

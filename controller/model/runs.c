@@ -263,15 +263,17 @@ int run_fetch(struct world *w, const char *text, Sluice__V1__Run **ret, struct e
 	return found;
 }
 
-static int add_verdict(struct world *w, const char *id, Sluice__V1__RunDetail *d, struct error *err)
+/* Under the job's name: a verdict that was kept may be another job's, of equal digests. */
+static int add_verdict(struct world *w, const Sluice__V1__Job *job, Sluice__V1__RunDetail *d,
+		       struct error *err)
 {
 	cleanup(message_freep) ProtobufCMessage *row = NULL;
-	int found = *id ? world_fetch(w, ROW_VERDICT, id, &row, err) : 0;
+	int found = *job->verdict ? world_fetch(w, ROW_VERDICT, job->verdict, &row, err) : 0;
 	const Sluice__V1__Verdict *v = (const Sluice__V1__Verdict *)row;
 
 	for (size_t i = 0; found > 0 && i < v->n_expectations; i++)
 		message_append(d, verdicts,
-			       xprintf("%s: %s", v->job_name, v->expectations[i]->line));
+			       xprintf("%s: %s", job->spec->name, v->expectations[i]->line));
 	return found < 0 ? -1 : 0;
 }
 
@@ -292,7 +294,7 @@ int runs_detail(struct world *w, struct now now, const void *req, void *reply, s
 		message_append(d, jobs, message_copy(run->jobs[i]->row));
 		if (wait)
 			message_append(d, waits, wait);
-		if (add_verdict(w, run->jobs[i]->row->verdict, d, err) < 0)
+		if (add_verdict(w, run->jobs[i]->row, d, err) < 0)
 			return -1;
 	}
 	*ret = steal(d);

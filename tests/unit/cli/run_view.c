@@ -5,6 +5,7 @@
 
 #include "base/arena.h"
 #include "base/mem.h"
+#include "cli/run_jobs.h"
 
 #define JOB(name) SLUICE__V1__JOB_STATE__JOB_##name
 #define RUN(name) SLUICE__V1__RUN_STATE__RUN_##name
@@ -141,6 +142,50 @@ Test(run_view, what_failed_says_why_and_gates_show_their_numbers)
 		      "  'evaluate' failed\n");
 }
 
+Test(run_view, a_gate_that_failed_is_told_once)
+{
+	Sluice__V1__Metric accuracy = SLUICE__V1__METRIC__INIT, *metrics[] = { &accuracy };
+	Sluice__V1__Job *j = job("evaluate", JOB(FAILED));
+
+	accuracy.name = (char *)"accuracy";
+	accuracy.value = 0.8256029684601113;
+	j->metrics = metrics;
+	j->n_metrics = 1;
+	j->reason = (char *)"gate failed: accuracy 0.825603 >= 0.9: fail (1 of 1 expectations)";
+	detail.verdicts[detail.n_verdicts++] = (char *)"evaluate: accuracy 0.825603 >= 0.9: fail";
+	run.state = RUN(FAILED);
+	run.finished_ms = T0 + 11000;
+	run.reason = (char *)"evaluate failed: gate failed: accuracy 0.825603 >= 0.9: fail (1 of 1 "
+			     "expectations)";
+	shows(&plain, "fraud-scoring #318  failed after 11s\n"
+		      "  ✖ evaluate  10s     accuracy 0.825603\n"
+		      "      gate failed\n"
+		      "      ✖ accuracy 0.825603 >= 0.9: fail\n");
+}
+
+Test(run_view, a_large_matrix_is_counted_and_equal_sentences_share_a_line)
+{
+	for (int i = 0; i < 3; i++)
+		job(arena_printf(arena, "train[seed=%d]", i), JOB(FAILED))->reason =
+			(char *)(i ? "exit 1" : "exit 2");
+	for (int i = 3; i < 7; i++)
+		job(arena_printf(arena, "train[seed=%d]", i), JOB(ACTIVE));
+	for (int i = 7; i < 12; i++) {
+		char *name = arena_printf(arena, "train[seed=%d]", i);
+
+		job(name, JOB(QUEUED));
+		wait_for(name, arena_printf(arena, "needs a free slot; w has 0, 1 after #%d", i));
+	}
+	shows(&plain,
+	      "fraud-scoring #318  running 1m\n"
+	      "  ◌ train 0/12   59s     3 failed · seed=3 on gpu-01 · seed=4 on gpu-01 · "
+	      "seed=5 on gpu-01 · 1 more running · 5 waiting\n"
+	      "      seed=0: exit 2\n"
+	      "      seed=1, seed=2: exit 1\n"
+	      "      seed=7, seed=8, seed=9 and 2 more: needs a free slot; w has 0, 1 after "
+	      "#7\n");
+}
+
 Test(run_view, a_narrow_terminal_cuts_lines_and_shows_no_foreign_control_characters)
 {
 	const struct look narrow = { .width = 30, .now_ms = T0 + 60000 };
@@ -207,7 +252,6 @@ Test(run_view, only_what_changed_is_told)
 	before.n_waits = 0;
 	wait_for("train", "needs a free slot; retry in 3s");
 	tells(&before, "00:17:40  ✔ data succeeded after 10s\n"
-		       "00:17:40  ◷ train waiting\n"
 		       "00:17:40  ◷ train waits: needs a free slot; retry in 3s\n");
 }
 
@@ -237,4 +281,67 @@ Test(run_view, the_end_is_told_once)
 	run.finished_ms = T0 + 20000;
 	tells(&before, "00:17:40  fraud-scoring #318 succeeded after 20s\n");
 	tells(&detail, "");
+}
+
+Test(run_view, many_that_wait_for_the_same_are_one_line)
+{
+	for (int i = 1; i <= 5; i++) {
+		char *name = arena_printf(arena, "train[seed=%d]", i);
+
+		job(name, JOB(QUEUED));
+		wait_for(name, arena_printf(arena, "needs a free slot, %d are", i));
+	}
+	tells(NULL, "00:17:40  ◷ train[seed=1], train[seed=2], train[seed=3] and 2 more wait: "
+		    "needs a free slot, 1 are\n");
+	tells(&detail, "");
+}
+
+Test(run_view, what_a_gate_decided_follows_its_job_and_its_name)
+{
+	Sluice__V1__RunDetail before = detail;
+
+	job("train[seed=1]", JOB(SUCCEEDED));
+	job("train[seed=2]", JOB(SUCCEEDED));
+	job("evaluate", JOB(FAILED))->reason =
+		(char *)"gate failed: auc 0.8 >= 0.9: fail (1 of 1 expectations)";
+	detail.verdicts[detail.n_verdicts++] = (char *)"train[seed=1]: auc 0.95 >= 0.9: pass";
+	detail.verdicts[detail.n_verdicts++] = (char *)"train[seed=2]: auc 0.95 >= 0.9: pass";
+	detail.verdicts[detail.n_verdicts++] = (char *)"evaluate: auc 0.8 >= 0.9: fail";
+	tells(&before, "00:17:40  ✔ train[seed=1] succeeded after 10s\n"
+		       "00:17:40  ✔ train[seed=1]: auc 0.95 >= 0.9: pass\n"
+		       "00:17:40  ✔ train[seed=2] succeeded after 10s\n"
+		       "00:17:40  ✔ train[seed=2]: auc 0.95 >= 0.9: pass\n"
+		       "00:17:40  ✖ evaluate failed after 10s: gate failed\n"
+		       "00:17:40  ✖ evaluate: auc 0.8 >= 0.9: fail\n");
+}
+
+/* ---- one by one ---- */
+
+Test(run_view, each_job_has_a_line_with_its_agent_and_metrics)
+{
+	Sluice__V1__Metric loss_of = SLUICE__V1__METRIC__INIT, *metrics[] = { &loss_of };
+	cleanup(buf_release) struct buf out = { 0 };
+	Sluice__V1__Job *j;
+
+	job("data", JOB(SUCCEEDED));
+	j = job("train[seed=1]", JOB(SUCCEEDED));
+	loss_of.name = (char *)"loss";
+	loss_of.value = 0.1 + 0.2;
+	j->metrics = metrics;
+	j->n_metrics = 1;
+	job("train[seed=2]", JOB(FAILED))->reason = (char *)"exit 1";
+	job("train[seed=3]", JOB(QUEUED));
+	wait_for("train[seed=3]", "needs a free slot");
+	run_jobs_view(&detail, "train", &plain, NULL, NULL, &out);
+	cr_expect_str_eq(buf_str(&out),
+			 "JOB            STATE      ATTEMPTS  AGENT   TOOK\n"
+			 "train[seed=1]  succeeded         1  gpu-01   10s  loss 0.3\n"
+			 "train[seed=2]  failed            1  gpu-01   10s  exit 1\n"
+			 "train[seed=3]  waiting           0  -             needs a free slot\n");
+	buf_clear(&out);
+	run_job_view(&detail, j, &plain, NULL, NULL, &out);
+	cr_expect(
+		strstr(buf_str(&out), "✔ train[seed=1] of fraud-scoring #318  succeeded after 10s"),
+		"%s", buf_str(&out));
+	cr_expect(strstr(buf_str(&out), "  metrics    loss 0.3\n"), "%s", buf_str(&out));
 }
