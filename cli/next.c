@@ -6,8 +6,12 @@
 
 #include <string.h>
 
+#include "cli/list.h"
 #include "cli/out.h"
 #include "cli/stubs.h"
+
+static const struct paged environments_paged = { &sluice__v1__environments__descriptor, "List",
+						 "environments" };
 
 static bool holds(char *const *names, size_t n, const char *name)
 {
@@ -24,21 +28,26 @@ static bool had_it(const Sluice__V1__ReleaseDetail *r, const char *environment)
 }
 
 void next_step(const Sluice__V1__ReleaseDetail *release,
-	       const Sluice__V1__ListEnvironmentsReply *environments, struct buf *out)
+	       const Sluice__V1__EnvironmentDetail *const *environments, size_t n, struct buf *out)
 {
 	const Sluice__V1__Release *r = release->release;
 	cleanup(buf_release) struct buf automatic = { 0 };
 	const char *wanted = NULL;
 	bool any = false;
 
-	for (size_t i = 0; i < environments->n_environments && !wanted; i++) {
-		const Sluice__V1__Environment *e = environments->environments[i]->environment;
+	for (size_t i = 0; i < n && !wanted; i++) {
+		const Sluice__V1__Environment *e = environments[i]->environment;
 
 		if (!e->spec || strcmp(e->spec->pipeline, r->pipeline) != 0)
 			continue;
 		any = true;
 		if (had_it(release, e->name))
 			continue;
+		if (holds(r->quarantined, r->n_quarantined, e->name)) {
+			buf_printf(out, "Made release r%u as before: it is quarantined in %s\n",
+				   r->number, e->name);
+			return;
+		}
 		if (e->spec->auto_newest && !e->hold)
 			buf_printf(&automatic, "%s%s", automatic.len ? ", " : "", e->name);
 		else
@@ -62,15 +71,15 @@ void tell_release(struct cli *cli, const Sluice__V1__Run *run)
 {
 	Sluice__V1__GetReleaseRequest request = SLUICE__V1__GET_RELEASE_REQUEST__INIT;
 	Sluice__V1__ListEnvironmentsRequest all = SLUICE__V1__LIST_ENVIRONMENTS_REQUEST__INIT;
-	const Sluice__V1__ListEnvironmentsReply *environments;
 	const Sluice__V1__ReleaseDetail *release;
 	cleanup(buf_release) struct buf text = { 0 };
+	struct list list;
 
 	request.release = run->release;
 	release = releases_get(cli->channel, cli->arena, &request, NULL);
-	environments = environments_list(cli->channel, cli->arena, &all, NULL);
-	if (!release || !environments)
+	if (!release || list_ask(cli, &environments_paged, &all.base, &list, NULL) < 0)
 		return;
-	next_step(release, environments, &text);
+	next_step(release, (const Sluice__V1__EnvironmentDetail *const *)list.items, list.count,
+		  &text);
 	out_buf(&text);
 }

@@ -15,6 +15,6 @@ void tell_release(struct cli *cli, const Sluice__V1__Run *run);
 /* "Made release r2: staging takes it by itself. Then: sluice promote r2 --to production". The
  * environments are in the order of promotion. */
 void next_step(const Sluice__V1__ReleaseDetail *release,
-	       const Sluice__V1__ListEnvironmentsReply *environments, struct buf *out);
+	       const Sluice__V1__EnvironmentDetail *const *environments, size_t n, struct buf *out);
 
 #endif

@@ -29,14 +29,12 @@ static const Sluice__V1__Wait *wait_of(const Sluice__V1__RunDetail *run, const S
 
 /* Why it is not done, or else what it measured. */
 static void put_remark(const Sluice__V1__RunDetail *run, const Sluice__V1__Job *job,
-		       const char *said, struct buf *out)
+		       struct buf *out)
 {
 	const Sluice__V1__Wait *wait = wait_of(run, job);
 
 	if (wait)
 		buf_puts(out, wait->sentence);
-	else if (said)
-		buf_puts(out, said);
 	else if (job->state > STATE(ACTIVE) && job->state != STATE(SUCCEEDED))
 		buf_puts(out, job->reason);
 	else if (*job->reused_from)
@@ -45,7 +43,7 @@ static void put_remark(const Sluice__V1__RunDetail *run, const Sluice__V1__Job *
 }
 
 void run_jobs_view(const Sluice__V1__RunDetail *run, const char *name, const struct look *look,
-		   run_progress *progress, void *arg, struct buf *out)
+		   struct buf *out)
 {
 	static const char *const headings[] = { "JOB",	 "STATE", ">ATTEMPTS", "AGENT",
 						">TOOK", "",	  NULL };
@@ -60,9 +58,7 @@ void run_jobs_view(const Sluice__V1__RunDetail *run, const char *name, const str
 		if (!job_is_named(job, name))
 			continue;
 		job_mark(job->state, &paint);
-		put_remark(run, job,
-			   progress && job->state == STATE(ACTIVE) ? progress(arg, job) : NULL,
-			   &remark);
+		put_remark(run, job, &remark);
 		table_cell(t, PLAIN, job->spec->name);
 		table_cell(t, paint, job_state_word(job->state));
 		table_cellf(t, PLAIN, "%u", job->attempts);
@@ -147,17 +143,15 @@ static void put_things(const Sluice__V1__Job *job, const struct look *look, stru
 }
 
 void run_job_view(const Sluice__V1__RunDetail *run, const Sluice__V1__Job *job,
-		  const struct look *look, run_progress *progress, void *arg, struct buf *out)
+		  const struct look *look, struct buf *out)
 {
 	const Sluice__V1__Wait *wait = wait_of(run, job);
-	const char *said = progress && job->state == STATE(ACTIVE) ? progress(arg, job) : NULL;
 	cleanup(freep) char *reason = xstrndup(job->reason, reason_length(run, job->reason));
 
 	put_head(run, job, look, out);
 	fact(out, look, "waits", wait ? wait->sentence : "");
 	if (job->state > STATE(ACTIVE) && job->state != STATE(SUCCEEDED))
 		fact(out, look, "why", reason);
-	fact(out, look, "now", said ? said : "");
 	fact(out, look, "reused", *job->reused_from ? "taken over from the run before" : "");
 	put_attempt(job, look, out);
 	put_things(job, look, out);

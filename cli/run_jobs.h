@@ -10,8 +10,8 @@
 bool job_is_named(const Sluice__V1__Job *job, const char *name);
 /* A table: state, attempts, agent, time, and metrics or the reason. */
 void run_jobs_view(const Sluice__V1__RunDetail *run, const char *name, const struct look *look,
-		   run_progress *progress, void *arg, struct buf *out);
+		   struct buf *out);
 void run_job_view(const Sluice__V1__RunDetail *run, const Sluice__V1__Job *job,
-		  const struct look *look, run_progress *progress, void *arg, struct buf *out);
+		  const struct look *look, struct buf *out);
 
 #endif

@@ -128,10 +128,10 @@ struct progress {
 /* Where it runs, and what it measured last. */
 static void put_newest(const Sluice__V1__Job *job, struct buf *out)
 {
-	buf_printf(out, "on %s", job->agent_name);
-	for (size_t k = 0; k < MIN(job->n_metrics, (size_t)4); k++)
-		buf_printf(out, "%s%s %.4g", k ? ", " : ": ", job->metrics[k]->name,
-			   job->metrics[k]->value);
+	cleanup(buf_release) struct buf metrics = { 0 };
+
+	put_metrics(job, METRICS_SHOWN, &metrics);
+	buf_printf(out, "on %s%s%s", job->agent_name, metrics.len ? ": " : "", buf_str(&metrics));
 }
 
 static void put_active(const struct group *g, const Sluice__V1__Job *job, const struct progress *p,

@@ -10,7 +10,6 @@
 #include "cli/json.h"
 #include "cli/list.h"
 #include "cli/out.h"
-#include "cli/progress.h"
 #include "cli/run_jobs.h"
 #include "cli/run_view.h"
 #include "cli/stubs.h"
@@ -132,12 +131,10 @@ static int no_such_job(const Sluice__V1__RunDetail *run, const char *name, struc
 		       : error_hint(err, "sluice runs show %u --jobs lists them", run->run->number);
 }
 
-/* With the newest metrics of what runs. */
-static int put_jobs(struct cli *cli, const Sluice__V1__RunDetail *run, const char *name,
-		    struct buf *out, struct error *err)
+static int put_jobs(const Sluice__V1__RunDetail *run, const char *name, struct buf *out,
+		    struct error *err)
 {
 	const Sluice__V1__Job *only = NULL;
-	struct progress_reader *progress;
 	struct look look = out_look();
 	size_t n = 0;
 
@@ -148,26 +145,20 @@ static int put_jobs(struct cli *cli, const Sluice__V1__RunDetail *run, const cha
 		}
 	if (!n)
 		return no_such_job(run, name, err);
-	progress = progress_new(cli->channel);
-	progress_look(progress, run);
 	if (n == 1 && *name)
-		run_job_view(run, only, &look, progress_of, progress, out);
+		run_job_view(run, only, &look, out);
 	else
-		run_jobs_view(run, name, &look, progress_of, progress, out);
-	progress_free(progress);
+		run_jobs_view(run, name, &look, out);
 	return 0;
 }
 
-static void put_run(struct cli *cli, const Sluice__V1__RunDetail *run, struct buf *out)
+static void put_run(const Sluice__V1__RunDetail *run, struct buf *out)
 {
-	struct progress_reader *progress = progress_new(cli->channel);
 	struct look look = out_look();
 
-	progress_look(progress, run);
-	run_view(run, &look, progress_of, progress, out);
+	run_view(run, &look, NULL, NULL, out);
 	put_facts(run->run, &look, out);
 	put_shortened(run, &look, out);
-	progress_free(progress);
 }
 
 static int show(struct cli *cli, struct error *err)
@@ -185,8 +176,8 @@ static int show(struct cli *cli, struct error *err)
 	if (cli->json)
 		return out_json(&run->base), STATUS_OK;
 	if (!*job && !flag_given(&cli->args, "jobs"))
-		put_run(cli, run, &text);
-	else if (put_jobs(cli, run, job, &text, err) < 0)
+		put_run(run, &text);
+	else if (put_jobs(run, job, &text, err) < 0)
 		return -1;
 	out_buf(&text);
 	return STATUS_OK;

@@ -8,8 +8,8 @@ static Sluice__V1__Release release;
 static Sluice__V1__ReleaseDetail detail;
 static Sluice__V1__Environment environments[2];
 static Sluice__V1__EnvironmentSpec specs[2];
-static Sluice__V1__EnvironmentDetail details[2], *items[] = { &details[0], &details[1] };
-static Sluice__V1__ListEnvironmentsReply all;
+static Sluice__V1__EnvironmentDetail details[2];
+static const Sluice__V1__EnvironmentDetail *const all[] = { &details[0], &details[1] };
 
 static void setup(void)
 {
@@ -17,7 +17,6 @@ static void setup(void)
 
 	sluice__v1__release__init(&release);
 	sluice__v1__release_detail__init(&detail);
-	sluice__v1__list_environments_reply__init(&all);
 	release.number = 2;
 	release.pipeline = (char *)"digits";
 	detail.release = &release;
@@ -30,8 +29,6 @@ static void setup(void)
 		environments[i].spec = &specs[i];
 		details[i].environment = &environments[i];
 	}
-	all.environments = items;
-	all.n_environments = 2;
 }
 
 TestSuite(next, .init = setup);
@@ -40,7 +37,7 @@ static void says(const char *expect)
 {
 	cleanup(buf_release) struct buf out = { 0 };
 
-	next_step(&detail, &all, &out);
+	next_step(&detail, all, 2, &out);
 	cr_expect_str_eq(buf_str(&out), expect);
 }
 
@@ -71,4 +68,13 @@ Test(next, a_pipeline_without_environments_is_told_how_it_gets_one)
 	says("Made release r2. `other` has no environment yet: `environments:` in its file says "
 	     "where "
 	     "releases go\n");
+}
+
+Test(next, what_was_made_before_and_rolled_back_is_not_recommended)
+{
+	char *bad[] = { (char *)"staging" };
+
+	release.quarantined = bad;
+	release.n_quarantined = 1;
+	says("Made release r2 as before: it is quarantined in staging\n");
 }

@@ -117,7 +117,7 @@ Test(run_view, a_running_job_shows_what_it_measured_last)
 	train->metrics = metrics;
 	train->n_metrics = 2;
 	shows(&plain, "fraud-scoring #318  running 1m\n"
-		      "  ◌ train     59s     on gpu-01: epoch 9, loss 0.2135\n");
+		      "  ◌ train     59s     on gpu-01: epoch 9, loss 0.213457\n");
 }
 
 Test(run_view, what_failed_says_why_and_gates_show_their_numbers)
@@ -332,14 +332,14 @@ Test(run_view, each_job_has_a_line_with_its_agent_and_metrics)
 	job("train[seed=2]", JOB(FAILED))->reason = (char *)"exit 1";
 	job("train[seed=3]", JOB(QUEUED));
 	wait_for("train[seed=3]", "needs a free slot");
-	run_jobs_view(&detail, "train", &plain, NULL, NULL, &out);
+	run_jobs_view(&detail, "train", &plain, &out);
 	cr_expect_str_eq(buf_str(&out),
 			 "JOB            STATE      ATTEMPTS  AGENT   TOOK\n"
 			 "train[seed=1]  succeeded         1  gpu-01   10s  loss 0.3\n"
 			 "train[seed=2]  failed            1  gpu-01   10s  exit 1\n"
 			 "train[seed=3]  waiting           0  -             needs a free slot\n");
 	buf_clear(&out);
-	run_job_view(&detail, j, &plain, NULL, NULL, &out);
+	run_job_view(&detail, j, &plain, &out);
 	cr_expect(
 		strstr(buf_str(&out), "✔ train[seed=1] of fraud-scoring #318  succeeded after 10s"),
 		"%s", buf_str(&out));

@@ -139,6 +139,18 @@ Test(live, a_second_frame_goes_up_as_far_as_the_first_went_down)
 	free(l.widths);
 }
 
+Test(live, after_a_stop_the_lines_above_are_the_shells)
+{
+	struct live l = { 0 };
+	cleanup(freep) char *first = frame(&l, "one\ntwo\n", 20, 10);
+	cleanup(freep) char *second = NULL;
+
+	live_forget(&l);
+	second = frame(&l, "three\n", 20, 10);
+	cr_expect(first && !strstr(second, "A"), "%s", second);
+	free(l.widths);
+}
+
 Test(live, lines_are_cut_so_that_none_wraps)
 {
 	struct live l = { 0 };
