@@ -102,6 +102,7 @@ static void hold_if_older(struct promoting *a)
 	char name[RELEASE_NAME];
 
 	if (a->r->row->number >= env->row->newest_number) {
+		env->row->newest_number = a->r->row->number;
 		message_set_string(&env->row->waiting, "");
 		return;
 	}

@@ -325,3 +325,19 @@ Test(promotion, promoting_an_older_one_by_hand_sets_a_hold)
 	sim_settle(s);
 	sim_expect_everywhere(s, "staging", 1);
 }
+
+Test(promotion, what_was_promoted_by_hand_is_not_undone_by_something_older)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(true, false);
+	Sluice__V1__PromoteRequest request = sim_request("production", "r2", "hand");
+
+	sim_run_succeeds(s, sim_release(s)); /* on its way through staging */
+	sim_release(s);
+	request.override_reason = (char *)"a fix that cannot wait";
+	cr_assert_eq(sim_promote_with(s, &request, SLUICE__V1__ROLE__ADMIN, NULL), 0, "%s",
+		     s->error.text);
+	sim_settle(s);
+	sim_expect_everywhere(s, "staging", 1);
+	sim_expect_everywhere(s, "production", 2);
+	cr_expect_str_empty(sim_env(s, "production")->row->waiting);
+}
