@@ -148,6 +148,7 @@ static void check_verdicts(struct asking *a)
 {
 	const struct release *live =
 		a->env->row->live[0] ? world_release(a->w, a->env->row->live, NULL) : NULL;
+	bool guarded = gates_guarded(a->w, a->r->row->pipeline) == a->env;
 	char now[RELEASE_NAME];
 
 	if (live == a->r)
@@ -162,7 +163,7 @@ static void check_verdicts(struct asking *a)
 			continue;
 		}
 		v = (const Sluice__V1__Verdict *)message;
-		if (!verdict_is_stale(v, a->env))
+		if (!verdict_is_stale(v, a->env, guarded))
 			continue;
 		if (v->champion[0])
 			refuse(a, "",

@@ -34,11 +34,11 @@ const char *verdict_state_name(Sluice__V1__VerdictState state)
 	return (size_t)state < ARRAY_SIZE(names) ? names[state] : "undecided";
 }
 
-bool verdict_is_stale(const Sluice__V1__Verdict *v, const struct environment *env)
+bool verdict_is_stale(const Sluice__V1__Verdict *v, const struct environment *env, bool guarded)
 {
 	bool compared = v->champion[0] != 0;
 
-	if (strcmp(v->environment, env->row->name))
+	if (strcmp(v->environment, env->row->name) && !(guarded && env->row->live[0]))
 		return false;
 	for (size_t i = 0; i < v->n_expectations; i++)
 		compared |= v->expectations[i]->state == VERDICT(VERDICT_SKIPPED);

@@ -31,8 +31,10 @@ struct environment *gates_guarded(struct world *w, const char *pipeline);
 Sluice__V1__Evaluation *gates_evaluation(struct world *w, const struct job *job);
 /* "gate failed: accuracy 0.9 >= 0.95: fail (1 of 3 expectations)"; on the heap. */
 char *gates_reason(const Sluice__V1__Verdict *v);
-/* Was it measured against another release than the one that is live there now? */
-bool verdict_is_stale(const Sluice__V1__Verdict *v, const struct environment *env);
+/* Was it measured against another release than the one that is live there now? `guarded`: the
+ * environment is the one that gates guard now; then what they measured before it was there, with
+ * nothing or something else for a champion, is stale, too, once something is live. */
+bool verdict_is_stale(const Sluice__V1__Verdict *v, const struct environment *env, bool guarded);
 const char *verdict_state_name(Sluice__V1__VerdictState state); /* "pass" */
 
 #endif

@@ -341,3 +341,21 @@ Test(promotion, what_was_promoted_by_hand_is_not_undone_by_something_older)
 	sim_expect_everywhere(s, "production", 2);
 	cr_expect_str_empty(sim_env(s, "production")->row->waiting);
 }
+
+Test(promotion, a_verdict_from_before_there_was_an_environment_is_stale_once_something_is_live)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, false);
+
+	sim_release(s);
+	sim_release(s);
+	judge(s, 1, "", "", true);
+	judge(s, 2, "", "", true);
+	for (uint32_t r = 1; r <= 2; r++) {
+		cr_assert_eq(sim_promote(s, "staging", r), 0, "%s", s->error.text);
+		sim_settle(s);
+	}
+	cr_assert_eq(sim_promote(s, "production", 1), 0, "the first: %s", s->error.text);
+	sim_settle(s);
+	cr_assert_neq(sim_promote(s, "production", 2), 0, "nothing measured it against r1");
+	cr_expect_eq(s->error.code, ERR_ABORTED);
+}
