@@ -38,6 +38,8 @@ struct room agent_used(const struct agent *agent)
 			      agent->used_gpus };
 }
 
+/* Only where what is to be verified runs: a host that failed, fell behind or joined just now would
+ * tell of something else. */
 static bool is_host_for(struct world *w, const char *environment, const struct agent *agent)
 {
 	struct environment *env = world_environment(w, environment, NULL);
@@ -48,7 +50,7 @@ static bool is_host_for(struct world *w, const char *environment, const struct a
 		const Sluice__V1__EnvironmentHost *h = env->row->hosts[i];
 
 		if (strcmp(h->agent_id, agent->row->id) == 0)
-			return h->state != SLUICE__V1__ENVIRONMENT_HOST__STATE__DIVERGED;
+			return h->state == SLUICE__V1__ENVIRONMENT_HOST__STATE__NEW;
 	}
 	return false;
 }

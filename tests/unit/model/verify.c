@@ -146,6 +146,9 @@ Test(verify, a_host_that_fell_behind_verifies_nothing)
 	agent_decline(v.host, fence, "x");
 	lab_advance(v.l, 60 * 1000);
 	cr_expect_eq(agent_offered(v.host), 0);
+	env->row->hosts[0]->state = SLUICE__V1__ENVIRONMENT_HOST__STATE__FAILED;
+	lab_advance(v.l, 60 * 1000);
+	cr_expect_eq(agent_offered(v.host), 0, "tolerated by max_failed, it runs something else");
 	cr_expect_str_eq(lab_why(v.l, v.run->row->number, "smoke", why),
 			 "the environment staging has no host that can take it");
 	lab_free(v.l);
