@@ -15,15 +15,16 @@
 
 static void leave(struct world *w, struct environment *env, Sluice__V1__EnvironmentHost *host)
 {
-	if (host->state != HOST_STATE(STOPPING) && host->state != HOST_STATE(FAILED))
+	if (host->state != HOST_STATE(STOPPING) && !host_stop_failed(host))
 		host_begin(w, env, host, HOST_STATE(STOPPING));
 }
 
-/* Nothing is live: whatever it runs is stopped. */
+/* Nothing is live: whatever it runs is stopped, most of all what failed its check and would be
+ * started again and again. */
 static void clear(struct world *w, struct environment *env, Sluice__V1__EnvironmentHost *host)
 {
 	if (host->state == HOST_STATE(EMPTY) || host->state == HOST_STATE(STOPPING) ||
-	    host->state == HOST_STATE(FAILED))
+	    host_stop_failed(host))
 		return;
 	if (host->unsure || host->release[0])
 		host_begin(w, env, host, HOST_STATE(STOPPING));

@@ -149,6 +149,7 @@ void delivery_agent_gone(struct world *w, struct agent *a)
 {
 	struct environment *env, *tmp;
 
+	a->gone_ms = world_steady_ms(w);
 	HASH_ITER(by_name, w->environments, env, tmp)
 		if (environment_has_host(env, a))
 			rollout_step(w, env);
@@ -193,7 +194,7 @@ static int link_environment(struct world *w, struct environment *env, struct err
 {
 	const Sluice__V1__Environment *row = env->row;
 
-	env->resumed_ms = w->now.wall_ms;
+	env->resumed_ms = world_steady_ms(w);
 	environment_claim_hosts(w, env, 1);
 	if (!row->spec)
 		return error_id(err, "E0603", "environment '%s' has no policy", row->name);
@@ -216,6 +217,21 @@ static void enqueue(struct environment *env, struct promotion *p)
 	list_append(&env->waiting, &p->queued);
 }
 
+/* Whatever the clock said then: it was not after now, or its end would be put off. */
+static void resume_clock(struct world *w, struct promotion *p)
+{
+	int64_t now = world_steady_ms(w);
+	int64_t *const at[] = { &p->row->progress_ms, &p->row->batch_done_ms, &p->row->paused_ms };
+
+	p->begun_ms = MIN(p->row->started_ms, now);
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+		if (*at[i] <= now)
+			continue;
+		*at[i] = now;
+		world_touch(w, &p->entity);
+	}
+}
+
 static int link_promotion(struct world *w, struct promotion *p, struct error *err)
 {
 	struct environment *env = p->environment;
@@ -231,6 +247,7 @@ static int link_promotion(struct world *w, struct promotion *p, struct error *er
 		return error_id(err, "E0603", "environment '%s' has two promotions under way",
 				env->row->name);
 	env->promotion = p;
+	resume_clock(w, p);
 	if (p->row->state == PROMOTION_STATE(VERIFYING)) {
 		p->verify = world_run(w, p->row->verify_run, err);
 		if (!p->verify)

@@ -31,7 +31,7 @@ static char *why_not_yet(struct world *w, const struct environment *env, const s
 static char *describe_pause(struct world *w, const struct promotion *p)
 {
 	char left[CLOCK_TEXT];
-	int64_t ms = p->row->paused_ms + PROMOTION_GIVE_UP_MS - w->now.wall_ms;
+	int64_t ms = p->row->paused_ms + PROMOTION_GIVE_UP_MS - world_steady_ms(w);
 
 	return xprintf(
 		"paused: %s; promote it again, or: sluice rollback %s; in %s it counts as failed",

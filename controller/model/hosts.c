@@ -33,11 +33,18 @@ static const char *const state_names[] = {
 };
 
 static const char activation_failed[] = "activating failed";
+static const char stopping_failed[] = "stopping failed";
 
 bool host_check_failed(const Sluice__V1__EnvironmentHost *host)
 {
 	return host->state == HOST_STATE(FAILED) &&
 	       !strncmp(host->text, activation_failed, sizeof activation_failed - 1);
+}
+
+bool host_stop_failed(const Sluice__V1__EnvironmentHost *host)
+{
+	return host->state == HOST_STATE(FAILED) &&
+	       !strncmp(host->text, stopping_failed, sizeof stopping_failed - 1);
 }
 
 const char *host_state_name(Sluice__V1__EnvironmentHost__State state)
@@ -286,7 +293,7 @@ static void failed(struct world *w, struct environment *env, Sluice__V1__Environ
 	char reason[HOST_TEXT];
 	const char *what = host->state == HOST_STATE(PREPARING)	   ? "preparing failed"
 			   : host->state == HOST_STATE(ACTIVATING) ? activation_failed
-								   : "stopping failed";
+								   : stopping_failed;
 
 	snprintf(reason, sizeof reason, "%s: %.900s", what, text[0] ? text : "it did not say why");
 	host_set(w, env, host, HOST_STATE(FAILED), reason);
@@ -299,7 +306,7 @@ static void progress(struct world *w, struct environment *env)
 
 	if (!p || p->row->state != PROMOTION_STATE(ROLLING_OUT))
 		return;
-	p->row->progress_ms = w->now.wall_ms;
+	p->row->progress_ms = world_steady_ms(w);
 	world_touch(w, &p->entity);
 }
 

@@ -41,6 +41,8 @@ bool host_reachable(struct world *w, const Sluice__V1__EnvironmentHost *host);
 bool host_serves(struct world *w, const Sluice__V1__EnvironmentHost *host);
 /* Did it fail to run the release (rather than to be reached or to unpack it)? */
 bool host_check_failed(const Sluice__V1__EnvironmentHost *host);
+/* Could it not be stopped? It is not told again before it connects again. */
+bool host_stop_failed(const Sluice__V1__EnvironmentHost *host);
 bool host_has_slot(const Sluice__V1__EnvironmentHost *host, const char *release_id);
 /* Has a step in progress */
 bool host_is_busy(const Sluice__V1__EnvironmentHost *host);

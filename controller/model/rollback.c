@@ -151,7 +151,7 @@ static void back_to_nothing(struct world *w, struct promotion *p, const char *re
 	environment_set_release(w, &env->row->live, "");
 	environment_set_release(w, &env->row->last_good, "");
 	env->row->live_since_ms = 0;
-	env->row->phi++;
+	rollout_next_phi(w, env);
 	environment_set_hold(w, env, NULL, reason);
 	promotion_degrade(w, env, "%s, and there is nothing to fall back to", reason);
 	promotion_end(w, p, PROMOTION_STATE(FAILED),
@@ -266,7 +266,7 @@ static void pause_promotion(struct world *w, struct promotion *p, const char *re
 	char took[CLOCK_TEXT];
 
 	p->row->state = PROMOTION_STATE(PAUSED);
-	p->row->paused_ms = w->now.wall_ms;
+	p->row->paused_ms = world_steady_ms(w);
 	message_set_string(&p->row->outcome, reason);
 	world_touch(w, &p->entity);
 	event_of_promotion(

@@ -172,7 +172,7 @@ static int64_t unreachable_wait(const struct plan *plan)
 static int64_t unreachable_due(const struct plan *plan, const Sluice__V1__EnvironmentHost *host)
 {
 	const struct agent *agent = host_agent(plan->w, host);
-	int64_t since = MAX(plan->p->row->started_ms, agent ? agent->row->last_seen_ms : 0);
+	int64_t since = MAX(plan->p->begun_ms, agent ? agent->gone_ms : 0);
 
 	return MAX(since + unreachable_wait(plan),
 		   plan->env->resumed_ms + ROLLOUT_RESTART_GRACE_MS);
@@ -212,7 +212,7 @@ static void end_unreachable(struct plan *plan)
 		Sluice__V1__EnvironmentHost *host = plan->hosts[i];
 
 		if (!is_over(host) && !host_reachable(plan->w, host) &&
-		    unreachable_due(plan, host) <= plan->w->now.wall_ms)
+		    unreachable_due(plan, host) <= world_steady_ms(plan->w))
 			give_up_unreachable(plan, host);
 	}
 }
@@ -224,16 +224,19 @@ static int64_t progress_due(const struct plan *plan)
 	int64_t limit = plan->deploy->progress_ms ? plan->deploy->progress_ms : ROLLOUT_PROGRESS_MS;
 	int64_t paused = p->batch_done_ms ? p->batch_done_ms + plan->deploy->pause_ms : 0;
 
-	return MAX(p->progress_ms, paused) + limit;
+	return MAX(MAX(p->progress_ms, plan->env->resumed_ms), paused) + limit;
 }
 
-/* A rollback never ends before each host was tried: those that hang are failed one by one. */
+/* A rollback never ends before each host was tried: those that hang are failed, those that wait for
+ * them get their turn. */
 static void fail_hanging(struct plan *plan)
 {
+	plan->p->row->progress_ms = world_steady_ms(plan->w);
+	world_touch(plan->w, &plan->p->entity);
 	for (size_t i = 0; i < plan->n; i++) {
 		Sluice__V1__EnvironmentHost *host = plan->hosts[i];
 
-		if (is_over(host))
+		if (!host || !host_is_busy(host))
 			continue;
 		host_set(plan->w, plan->env, host,
 			 host_reachable(plan->w, host) ? HOST_STATE(FAILED) : HOST_STATE(DIVERGED),
@@ -276,7 +279,7 @@ static bool fail_if_due(struct plan *plan)
 	bool activated;
 
 	if (promotion_is_rollback(p)) {
-		if (progress_due(plan) <= plan->w->now.wall_ms)
+		if (progress_due(plan) <= world_steady_ms(plan->w))
 			fail_hanging(plan);
 		return false;
 	}
@@ -287,12 +290,13 @@ static bool fail_if_due(struct plan *plan)
 				 host->agent_name, host->text, failed, plan->deploy->max_failed);
 		return true;
 	}
-	if (progress_due(plan) <= plan->w->now.wall_ms) {
+	if (progress_due(plan) <= world_steady_ms(plan->w)) {
 		cleanup(freep) char *state = rollout_describe(plan->w, plan->env);
 
-		promotion_failed(plan->w, p, false, "no progress for %s: %s",
-				 duration_format(plan->w->now.wall_ms - p->row->progress_ms, took),
-				 state);
+		promotion_failed(
+			plan->w, p, false, "no progress for %s: %s",
+			duration_format(world_steady_ms(plan->w) - p->row->progress_ms, took),
+			state);
 		return true;
 	}
 	return false;
@@ -302,7 +306,7 @@ static void next_stage(struct plan *plan, uint32_t batch)
 {
 	plan->p->row->batch = batch;
 	plan->p->row->batch_done_ms = 0;
-	plan->p->row->progress_ms = plan->w->now.wall_ms;
+	plan->p->row->progress_ms = world_steady_ms(plan->w);
 	world_touch(plan->w, &plan->p->entity);
 }
 
@@ -333,11 +337,11 @@ static void stop_all(struct plan *plan)
 		next_stage(plan, 2);
 }
 
+/* One that was skipped may be back when the others have been stopped already. */
 static bool ready(const struct plan *plan, const Sluice__V1__EnvironmentHost *host)
 {
-	if (is_recreate(plan))
-		return host->state == HOST_STATE(EMPTY);
-	return host->state == HOST_STATE(PREPARED);
+	return host->state == HOST_STATE(PREPARED) ||
+	       (is_recreate(plan) && host->state == HOST_STATE(EMPTY));
 }
 
 static void activate(struct plan *plan)
@@ -370,10 +374,10 @@ static bool next_batch(struct plan *plan)
 	struct promotion *p = plan->p;
 
 	if (!p->row->batch_done_ms) {
-		p->row->batch_done_ms = plan->w->now.wall_ms;
+		p->row->batch_done_ms = world_steady_ms(plan->w);
 		world_touch(plan->w, &p->entity);
 	}
-	if (p->row->batch_done_ms + plan->deploy->pause_ms > plan->w->now.wall_ms)
+	if (p->row->batch_done_ms + plan->deploy->pause_ms > world_steady_ms(plan->w))
 		return false;
 	next_stage(plan, p->row->batch + 1);
 	return true;
@@ -453,16 +457,19 @@ static void fire(struct world *w, struct timer *t)
 static void set_timer(struct world *w, struct environment *env)
 {
 	const struct promotion *p = env->promotion;
+	int64_t due = 0;
 
 	timer_clear(&w->timers, &env->timer);
 	env->timer.fire = fire;
 	if (is_in(p, PROMOTION_STATE(ROLLING_OUT))) {
 		cleanup(freep) struct plan *plan = plan_new(w, env);
 
-		timer_set_wall(&w->timers, &env->timer, next_due(plan));
+		due = next_due(plan);
 	} else if (is_in(p, PROMOTION_STATE(PAUSED))) {
-		timer_set_wall(&w->timers, &env->timer, p->row->paused_ms + PROMOTION_GIVE_UP_MS);
+		due = p->row->paused_ms + PROMOTION_GIVE_UP_MS;
 	}
+	if (due)
+		timer_set_boot(&w->timers, &env->timer, due - w->wall_zero);
 }
 
 /* Each turn ends a promotion, moves one on or starts one, so there are few. */
@@ -478,7 +485,7 @@ void rollout_step(struct world *w, struct environment *env)
 		if (is_in(p, PROMOTION_STATE(ROLLING_OUT)))
 			step(w, env);
 		else if (is_in(p, PROMOTION_STATE(PAUSED)) &&
-			 p->row->paused_ms + PROMOTION_GIVE_UP_MS <= w->now.wall_ms)
+			 p->row->paused_ms + PROMOTION_GIVE_UP_MS <= world_steady_ms(w))
 			promotion_give_up(w, p);
 		if (!env->promotion)
 			promotions_next(w, env);

@@ -10,6 +10,9 @@
  *	rollback:	hosts that have the slot skip PREPARE; hosts that still run the target and
  *			were ordered nothing else are not touched
  *
+ * Time-outs go by world_steady_ms(): nobody who sets the clock ends a rollout. A controller that
+ * restarts gives hosts their full time again.
+ *
  * An order is what a host's row says: (phi, step, attempt). It is sent when the step begins and
  * again whenever the host connects; the host answers by HostReports with the same three. What
  * answers another order only tells what the host runs.
@@ -34,8 +37,11 @@ enum {
 	ROLLOUT_PROGRESS_MS = 10 * 60 * 1000,	 /* where the policy says nothing */
 };
 
-/* Freezes plan and policy, takes the next phi, and begins. The plan is not empty. */
+/* Freezes plan and policy, takes the next phi, and begins. A rollback's plan may be empty. */
 void rollout_begin(struct world *w, struct promotion *p);
+/* The next phi. Hosts that were told to let go are told again: what they answer to the order of
+ * before counts no more. */
+void rollout_next_phi(struct world *w, struct environment *env);
 /* Does what can be done now, and sets the environment's timer to the next due time. */
 void rollout_step(struct world *w, struct environment *env);
 /* Drops what is under way on the hosts: each is what it runs now. */

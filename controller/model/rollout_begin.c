@@ -39,6 +39,18 @@ static void begin_host(struct world *w, struct promotion *p, Sluice__V1__Environ
 		host_begin(w, env, host, HOST_STATE(PREPARING));
 }
 
+void rollout_next_phi(struct world *w, struct environment *env)
+{
+	env->row->phi++;
+	world_touch(w, &env->entity);
+	for (size_t i = 0; i < env->row->n_hosts; i++) {
+		Sluice__V1__EnvironmentHost *host = env->row->hosts[i];
+
+		if (host_is_busy(host) && environment_host_leaves(w, env, host))
+			host_begin(w, env, host, HOST_STATE(STOPPING));
+	}
+}
+
 void rollout_begin(struct world *w, struct promotion *p)
 {
 	struct environment *env = p->environment;
@@ -47,12 +59,13 @@ void rollout_begin(struct world *w, struct promotion *p)
 
 	env->promotion = p;
 	message_set_string(&env->row->promotion, p->row->id);
-	env->row->phi++;
-	p->row->phi = env->row->phi;
 	p->row->state = PROMOTION_STATE(ROLLING_OUT);
 	p->row->policy = env->row->policy;
 	p->row->spec = message_copy(env->row->spec);
-	p->row->started_ms = p->row->progress_ms = w->now.wall_ms;
+	p->row->started_ms = w->now.wall_ms;
+	p->row->progress_ms = p->begun_ms = world_steady_ms(w);
+	rollout_next_phi(w, env);
+	p->row->phi = env->row->phi;
 	freeze_plan(w, p);
 	world_touch(w, &p->entity);
 	world_touch(w, &env->entity);

@@ -129,6 +129,7 @@ struct agent {
 	uint64_t used_gpus;	  /* bit per index */
 	uint32_t n_environments;  /* whose host it is and which are not `shared` */
 	bool leaving;		  /* said Goodbye: takes nothing more in this session */
+	int64_t gone_ms;	  /* steady: since when it has no session, once it had one */
 	struct list changed;	  /* in world.changed while place() must look at it again */
 	Sluice__V1__Offer *offer; /* being filled by place() */
 	size_t offer_size;	  /* bytes */
@@ -150,7 +151,7 @@ struct environment {
 	struct promotion *promotion; /* in progress, or NULL */
 	struct list waiting;	     /* promotions that wait, oldest first (promotion.queued) */
 	struct timer timer;	     /* the next due time of the rollout */
-	int64_t resumed_ms;	     /* wall: when this controller loaded it (rollout.h) */
+	int64_t resumed_ms;	     /* steady: when this controller loaded it (rollout.h) */
 };
 
 struct promotion {
@@ -161,6 +162,7 @@ struct promotion {
 	struct release *release, *from;
 	struct run *verify; /* its VERIFY run while open */
 	struct list queued; /* in environment.waiting */
+	int64_t begun_ms;   /* steady: its rollout */
 };
 
 struct enrol_token {
@@ -207,6 +209,7 @@ struct world {
 	Sluice__V1__ControllerRow *counters; /* controller.message */
 	struct world_source source;
 	struct now now;	    /* of the decision in progress */
+	int64_t wall_zero;  /* what the wall clock said at boot, as it was when the world started */
 	uint64_t random[4]; /* xoshiro256**; for ids */
 	struct run *runs_by_id, *runs_by_number;
 	struct job *jobs;
@@ -259,6 +262,14 @@ void effect_free(struct effect *e);
 void world_committed(struct world *w); /* forgets touches, drops what is closed */
 
 /* ---- for decisions ---- */
+
+/* The wall clock as it would be had nobody set it since the world started: what a rollout's
+ * time-outs go by, whose rows outlive a restart, and which no jump of the wall clock may end or put
+ * off. */
+static inline int64_t world_steady_ms(const struct world *w)
+{
+	return w->wall_zero + w->now.boot_ms;
+}
 
 void world_touch(struct world *w, struct entity *e);
 /* A new UUIDv7 from now and the world's own randomness. */

@@ -201,11 +201,12 @@ static void start_agents(struct world *w)
 	struct agent *agent, *next;
 
 	HASH_ITER(by_id, w->agents_by_id, agent, next) {
-		if (!agent->row->connected)
-			continue;
-		agent->row->connected = false;
-		agent->row->last_seen_ms = w->now.wall_ms;
-		world_touch(w, &agent->entity);
+		if (agent->row->connected) {
+			agent->row->connected = false;
+			agent->row->last_seen_ms = w->now.wall_ms;
+			world_touch(w, &agent->entity);
+		}
+		agent->gone_ms = agent->row->last_seen_ms;
 	}
 }
 
@@ -223,6 +224,7 @@ int world_start(struct world *w, struct now now, const void *req, void *reply, s
 	struct attempt *a, *next;
 
 	world_at(w, now);
+	w->wall_zero = now.wall_ms - now.boot_ms;
 	if (!w->counters->ctl_epoch)
 		first_start(w, req);
 	if (start_runs(w, err) < 0)

@@ -176,16 +176,6 @@ static void tell_promotions(struct world *w, struct lines *l)
 		     list_linked(&p->queued));
 }
 
-/* A rollout's next moment depends on who is connected. */
-static int64_t due_of(const struct environment *env)
-{
-	const struct promotion *p = env->promotion;
-
-	return p && p->row->state == SLUICE__V1__PROMOTION__STATE__PAUSED && env->timer.place
-		       ? env->timer.due_ms
-		       : 0;
-}
-
 static void tell_environments(struct world *w, struct lines *l)
 {
 	struct environment *env, *next;
@@ -197,9 +187,9 @@ static void tell_environments(struct world *w, struct lines *l)
 		cleanup(buf_release) struct buf packed = { 0 };
 
 		message_pack_buf(env->row, &packed);
-		line(l, "%s: promotion %s, due %" PRId64 ", timer %d, row %08x", env->row->name,
-		     env->promotion ? env->promotion->row->id : "none", due_of(env),
-		     env->timer.place != 0, crc32c(0, buf_str(&packed), packed.len));
+		line(l, "%s: promotion %s, timer %d, row %08x", env->row->name,
+		     env->promotion ? env->promotion->row->id : "none", env->timer.place != 0,
+		     crc32c(0, buf_str(&packed), packed.len));
 		n = 0;
 		list_each(p, &env->waiting, queued)
 			line(l, "%s waits %zu: %s", env->row->name, n++, p->row->id);
