@@ -199,7 +199,9 @@ static int write_record(int fd, const unsigned char *bytes, uint64_t at)
 	return -1;
 }
 
-static int seal_service(struct output *o, const unsigned char *bytes)
+/* A service's record is a courtesy to an agent that was away: one that finds no room must not keep
+ * the service from ending, and so from being started again or replaced. */
+static void seal_service(struct output *o, const unsigned char *bytes)
 {
 	char path[PATH_BYTES], temp[PATH_BYTES];
 	int fd, r;
@@ -208,12 +210,11 @@ static int seal_service(struct output *o, const unsigned char *bytes)
 	spool_path(o, temp, ".done.tmp");
 	fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : -1;
+		return;
 	r = write_record(fd, bytes, 0);
 	close(fd);
-	if (r < 0)
-		return -1;
-	return rename(temp, path) < 0 && errno != ENOENT ? -1 : 0;
+	if (r < 0 || rename(temp, path) < 0)
+		unlink(temp);
 }
 
 int output_seal(struct output *o, const struct shim_record *record)
@@ -224,8 +225,10 @@ int output_seal(struct output *o, const struct shim_record *record)
 	struct stat st;
 
 	shim_record_encode(record, bytes);
-	if (o->service)
-		return seal_service(o, bytes);
+	if (o->service) {
+		seal_service(o, bytes);
+		return 0;
+	}
 	spool_path(o, path, "");
 	spool_path(o, done, ".done");
 	if (fstat(o->spool, &st) == 0 && st.st_nlink == 0)

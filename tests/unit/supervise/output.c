@@ -214,3 +214,25 @@ Test(output, a_record_that_finds_no_room_survives_the_agents_restart)
 	cr_expect(!await(d.bench.slot, SLOT_EXITED).unwritten, "released, and still held");
 	small_disk_close(&d);
 }
+
+Test(output, a_service_ends_when_it_is_told_to_on_a_full_disk_too)
+{
+	struct small_disk d;
+	struct supervise_spec spec = a_job(1, "exec yes");
+	struct slot_event event = { 0 };
+	struct error err = { 0 };
+
+	spec.name = "service";
+	spec.service = true;
+	small_disk_open(&d, 600000);
+	must_run(&d.bench, &spec);
+	do {
+		usleep(20000);
+		cr_assert_eq(slot_ask_status(d.bench.slot, &err), 0, "%s", err.text);
+		event = await(d.bench.slot, SLOT_STATUS);
+	} while (!event.status.dropped);
+	cr_assert_eq(slot_signal(d.bench.slot, 1, SHIM_STOPPED, 1000, &err), 0, "%s", err.text);
+	event = await(d.bench.slot, SLOT_EXITED);
+	cr_expect(!event.unwritten, "it is held by its record");
+	small_disk_close(&d);
+}
