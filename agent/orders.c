@@ -7,6 +7,7 @@
 #include "agent/deploy_private.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "blob/store.h"
 #include "proto/message.h"
 
 /* ---- the state, and what is said of it ---- */
@@ -89,6 +90,25 @@ void host_report(struct host *h, Sluice__V1__HostReport__State state, const char
 
 /* ---- carrying out ---- */
 
+/* What an order changed. A full disk must not keep a good release from coming back: the cache can
+ * be done without. After the old service is down, if possible: it may have filled the disk, and
+ * would again. */
+static int keep_state(struct host *h, struct error *err)
+{
+	struct blob_stats stats;
+	struct error ignored = { 0 };
+
+	if (host_journal(h, err) == 0)
+		return 0;
+	if (!err || err->code != ERR_EXHAUSTED)
+		return -1;
+	log_warn("environment '%s': %s; emptying the cache", h->name, err->text);
+	if (blob_trim(h->deploy->config.cache, 0, &stats, &ignored) < 0)
+		log_warn("environment '%s': %s", h->name, ignored.text);
+	error_clear(err);
+	return host_journal(h, err);
+}
+
 static void set_live(struct host *h, const Sluice__V1__HostOrder *order)
 {
 	LOCKED(&h->deploy->lock);
@@ -134,7 +154,7 @@ static int go_live(struct host *h, const Sluice__V1__HostOrder *order, struct er
 	set_live(h, order);
 	h->state->up = *order->deploy->service != '\0';
 	h->healthy = false;
-	if (host_journal(h, err) < 0)
+	if (keep_state(h, err) < 0)
 		return -1;
 	if (*order->deploy->service)
 		return service_start(h, err);
@@ -173,7 +193,7 @@ static int down(struct host *h, const Sluice__V1__HostOrder *order, struct error
 {
 	h->state->up = false;
 	h->healthy = false;
-	if (host_journal(h, err) < 0)
+	if (keep_state(h, err) < 0)
 		return -1;
 	return service_stop(h, order->deploy ? order->deploy->grace_ms : 0, err);
 }

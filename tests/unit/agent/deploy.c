@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@
 	"while :; do sleep 0.05; done"
 
 static struct host_under_test host;
+static bool on_small_disk;
 
 static void begin(void)
 {
@@ -37,6 +39,8 @@ static void begin(void)
 
 static void end(void)
 {
+	if (on_small_disk)
+		umount2(host.dir, MNT_DETACH);
 	host_end(&host);
 }
 
@@ -585,4 +589,46 @@ Test(deploy, a_full_disk_gives_up_its_cache_for_a_release)
 	must_obey(o);
 	fault_load("");
 	cr_expect(file_exists(v));
+}
+
+/* ---- a full disk ---- */
+
+/* The host's state lies on a disk of 8 MiB from now on. */
+static void use_small_disk(void)
+{
+	struct error err = { 0 };
+
+	if (geteuid() != 0)
+		cr_skip_test("only root can mount a small disk");
+	host_stop(&host);
+	cr_assert_eq(file_remove_tree(host.dir, &err), 0, "%s", err.text);
+	cr_assert_eq(mkdir(host.dir, 0755), 0);
+	if (mount("tmpfs", host.dir, "tmpfs", 0, "size=8m") < 0)
+		cr_skip_test("mounting a tmpfs needs more rights");
+	on_small_disk = true;
+	cr_assert_eq(mkdir(host.work_dir, 0711), 0);
+	cr_assert_eq(mkdir(host.env_dir, 0711), 0);
+	host_again(&host);
+}
+
+static void fill_disk(void)
+{
+	cleanup(freep) char *path = host_path(&host, "ballast"), *bytes = xcalloc(1, 1 << 16);
+	cleanup(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	while (write(fd, bytes, 1 << 16) > 0)
+		;
+	while (write(fd, bytes, 1) > 0)
+		;
+}
+
+Test(deploy, a_full_disk_does_not_keep_the_last_good_release_from_coming_back)
+{
+	use_small_disk();
+	must_obey(order_new(1, STEP(ACTIVATE), 1));
+	must_obey(order_new(2, STEP(ACTIVATE), 2));
+	wait_serving(2);
+	fill_disk();
+	must_obey(order_new(3, STEP(ACTIVATE), 1));
+	cr_expect(current_is("slots/release-1"));
 }
