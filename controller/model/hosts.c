@@ -256,8 +256,8 @@ static bool take_facts(Sluice__V1__EnvironmentHost *host, const Sluice__V1__Host
 {
 	bool healthy = r && r->healthy;
 	uint64_t phi = r ? MAX(r->phi, host->phi) : host->phi;
-	bool changed =
-		set_slots(host, r ? r->slots : NULL, r ? MIN(r->n_slots, (size_t)HOST_SLOTS) : 0);
+	size_t n = r ? MIN(r->n_slots, (size_t)HOST_SLOTS) : 0;
+	bool changed = set_slots(host, n ? r->slots + (r->n_slots - n) : NULL, n);
 
 	changed |= set_text(&host->release, r ? r->live : "");
 	changed |= set_text(&host->endpoint, r ? endpoint_of(r) : "");

@@ -11,7 +11,8 @@
 #define HOST_STATE(name) SLUICE__V1__ENVIRONMENT_HOST__STATE__##name
 
 enum {
-	HOST_SLOTS = 64,  /* taken from a report; more are not remembered */
+	HOST_SLOTS =
+		16, /* the newest of a report; more are not remembered, but unpacked there still */
 	HOST_TEXT = 1024, /* bytes of a host's reason */
 };
 

@@ -291,6 +291,21 @@ Test(environments, details_tell_releases_hosts_and_what_waits)
 			 "0 of 2 hosts NEW; 'host-b' is unreachable; 'host-a' is prepared");
 }
 
+Test(environments, the_newest_slots_of_a_host_are_remembered)
+{
+	cleanup(sim_freep) struct sim *s = sim_serving(1, NULL);
+	cleanup(message_freep) Sluice__V1__HostReport *r = message_copy(s->hosts[0].report);
+	const Sluice__V1__EnvironmentHost *host =
+		environment_host(sim_env(s, "production"), s->hosts[0].id);
+
+	for (unsigned i = 0; i < 2 * HOST_SLOTS; i++)
+		message_append(r, slots, xprintf("release-%u", i));
+	delivery_host_report(s->world, sim_agent(s, &s->hosts[0]), r);
+	sim_commit(s);
+	cr_expect_eq(host->n_slots, (size_t)HOST_SLOTS);
+	cr_expect_str_eq(host->slots[HOST_SLOTS - 1], r->slots[r->n_slots - 1]);
+}
+
 Test(environments, they_are_listed_in_the_order_of_promotion)
 {
 	cleanup(sim_freep) struct sim *s = sim_new(1);
