@@ -55,7 +55,7 @@ static int begin(struct world *w, const Sluice__V1__AgentActionRequest *r, const
 	char id[ID_SIZE];
 	int asked = world_asked(w, r->request_id, method, id, err);
 
-	if (asked < 0)
+	if (asked < 0 || caller_text("reason", r->reason, err) < 0)
 		return -1;
 	*ret = world_agent(w, asked ? id : r->agent, err);
 	return *ret ? asked : -1;

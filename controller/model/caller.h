@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+#include "base/error.h"
 #include "sluice/v1/common.pb-c.h"
 #include "sluice/v1/tokens.pb-c.h"
 
@@ -23,6 +25,20 @@ struct caller {
 static inline bool caller_is_admin(const struct caller *c)
 {
 	return c->role == SLUICE__V1__ROLE__ADMIN;
+}
+
+enum {
+	CALLER_TEXT_MAX = 1000
+}; /* bytes of what a person says: it goes into many rows and events */
+
+static inline int caller_text(const char *what, const char *text, struct error *err)
+{
+	size_t len = strlen(text);
+
+	if (len <= CALLER_TEXT_MAX)
+		return 0;
+	return error_set(err, ERR_INVALID, "the %s has %zu bytes; %d are the most", what, len,
+			 CALLER_TEXT_MAX);
 }
 
 #endif

@@ -299,9 +299,10 @@ static int find(struct world *w, const struct environment_hold *req, const char 
 	char subject[ID_SIZE];
 	int asked = world_asked(w, req->request->request_id, method, subject, err);
 
-	if (asked >= 0)
-		*ret = world_environment(w, req->request->environment, err);
-	return asked < 0 || !*ret ? -1 : asked;
+	if (asked < 0 || caller_text("reason", req->request->reason, err) < 0)
+		return -1;
+	*ret = world_environment(w, req->request->environment, err);
+	return *ret ? asked : -1;
 }
 
 int environments_hold(struct world *w, struct now now, const void *req, void *reply,

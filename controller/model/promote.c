@@ -133,6 +133,9 @@ static struct promotion *request_new(struct promoting *a)
 
 static int check_caller(const struct promoting *a, struct error *err)
 {
+	if (caller_text("reason", a->request->reason, err) < 0 ||
+	    caller_text("reason", a->request->override_reason, err) < 0)
+		return -1;
 	if (a->request->override_reason[0] && a->caller->role < SLUICE__V1__ROLE__APPROVER)
 		return error_id(err, "E0302",
 				"an override takes the role approver or admin, '%s' has neither",
@@ -300,6 +303,8 @@ int promotions_rollback(struct world *w, struct now now, const void *req, void *
 	asked = world_asked(w, request->request_id, "Environments.Rollback", subject, err);
 	if (asked)
 		return asked < 0 ? -1 : answer_again(w, subject, reply, err);
+	if (caller_text("reason", request->reason, err) < 0)
+		return -1;
 	a.env = world_environment(w, request->environment, err);
 	if (!a.env || find_target(&a, err) < 0)
 		return -1;

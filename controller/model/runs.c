@@ -80,7 +80,9 @@ static int check_submit(struct world *w, const struct submit *s, struct run_plan
 	Sluice__V1__Pipeline *p = *s->pipeline;
 	bool nobody;
 
-	if (check_size(w, s, err) < 0 || check_source(w, s->request->source, err) < 0 ||
+	if (caller_text("name of the file", s->request->file_name, err) < 0 ||
+	    caller_text("label of the source", s->request->source_label, err) < 0 ||
+	    check_size(w, s, err) < 0 || check_source(w, s->request->source, err) < 0 ||
 	    inputs_fix_versions(w, p, err) < 0 || place_possible(w, p, &nobody, err) < 0)
 		return -1;
 	if (nobody)
@@ -226,7 +228,7 @@ int runs_cancel(struct world *w, struct now now, const void *req, void *reply, s
 
 	world_at(w, now);
 	asked = world_asked(w, c->request->request_id, "runs.cancel", id, err);
-	if (asked < 0)
+	if (asked < 0 || caller_text("reason", c->request->reason, err) < 0)
 		return -1;
 	if (asked)
 		return cancelled_before(w, id, ret, err);

@@ -3,6 +3,29 @@
 
 #include "rollout_fixture.h"
 
+/* What a person says is copied into rows and events; a megabyte of it would fill a row until the
+ * store refuses it, and with it everything else that is decided. */
+Test(promotion_ends, what_people_say_has_a_limit)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, false);
+	Sluice__V1__PromoteRequest request = sim_request("staging", "r1", "much");
+	char words[CALLER_TEXT_MAX + 2];
+
+	memset(words, 'x', sizeof words);
+	words[sizeof words - 1] = 0;
+	sim_release(s);
+	request.reason = words;
+	cr_assert_neq(sim_promote_with(s, &request, SLUICE__V1__ROLE__OPERATOR, NULL), 0);
+	cr_expect(strstr(s->error.text, "the reason has 1001 bytes; 1000 are the most"), "%s",
+		  s->error.text);
+	request.reason = (char *)"";
+	request.override_reason = words;
+	cr_assert_neq(sim_promote_with(s, &request, SLUICE__V1__ROLE__ADMIN, NULL), 0);
+	words[CALLER_TEXT_MAX] = 0;
+	cr_assert_eq(sim_promote_with(s, &request, SLUICE__V1__ROLE__ADMIN, NULL), 0, "%s",
+		     s->error.text);
+}
+
 /* ---- verification ---- */
 
 Test(promotion_ends, a_failed_verification_takes_it_back_and_quarantines_it_downstream)
