@@ -12,6 +12,7 @@
 #include "base/thread.h"
 #include "cli/interrupt.h"
 #include "cli/out.h"
+#include "cli/text.h"
 
 enum { PATIENCE_MS = 5 * 60 * 1000, FIRST_WAIT_MS = 250, LONGEST_WAIT_MS = 5000 };
 enum { LINE_MOST = 1 << 20 }; /* a longer line is shown in pieces */
@@ -94,10 +95,26 @@ static void take_lines(struct reader *r, const Sluice__V1__LogChunk *chunk)
 	}
 }
 
+/* A service's log goes on behind what is not kept any more. */
+static void tell_dropped(struct reader *r, const Sluice__V1__LogChunk *chunk)
+{
+	char text[CLOCK_TEXT];
+
+	if (r->line.len && r->all->json) /* its rest is gone */
+		write_json(r, chunk, r->offset - r->line.len, r->line.data, r->line.len);
+	else if (r->line.len)
+		write_line(r, chunk->attempt, r->line.data, r->line.len);
+	buf_consume(&r->line, r->line.len);
+	say("%s%s of this log are not kept: it goes on at byte %llu", r->prefix,
+	    size_format(chunk->dropped, text), (unsigned long long)chunk->offset);
+}
+
 static void take(struct reader *r, const Sluice__V1__LogChunk *chunk)
 {
 	uint64_t end = chunk->offset + chunk->data.len;
 
+	if (chunk->dropped)
+		tell_dropped(r, chunk);
 	if (r->all->json || *r->prefix) {
 		take_lines(r, chunk);
 	} else if (chunk->data.len) {

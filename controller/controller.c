@@ -31,8 +31,10 @@ const struct config_key controller_keys[] = {
 	  0 },
 	{ "names", CONFIG_LIST, "localhost,127.0.0.1",
 	  "names and addresses in the server's certificate", 0, 0 },
-	{ "log_retention", CONFIG_DURATION, "90d", "how long logs of ended runs are kept", 3600000,
-	  0x7fffffffffff },
+	{ "log_retention", CONFIG_DURATION, "90d",
+	  "how long logs of ended runs, and of services, are kept", 3600000, 0x7fffffffffff },
+	{ "service_logs", CONFIG_SIZE, "1G", "what is kept of the log of each service on each host",
+	  1 << 20, 1LL << 40 },
 	{ "reserve", CONFIG_SIZE, "256M", "free disk below which only work under way is finished",
 	  0, 0 },
 	{ "max_calls", CONFIG_INT, "256", "rpcs at a time", 8, 100000 },
@@ -134,6 +136,8 @@ static int open_state(struct controller *c, bool make, struct error *err)
 	/* Before the engine: what is due at once has effects, and they end logs. */
 	c->api.sessions = sessions_new();
 	c->api.logbook = c->logbook = logbook_open(logs, err);
+	if (c->logbook)
+		logbook_keep(c->logbook, config_size(c->config, "service_logs"));
 	if (!c->logbook || open_engine(c, err) < 0 || open_authority(c, make, err) < 0)
 		return -1;
 	c->blobs = blob_store_open(blobs, err);

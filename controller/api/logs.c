@@ -18,7 +18,6 @@ enum {
 	GATHER = 2 << 20, /* bytes written between two syncs */
 	LOGS = 64,	  /* different logs between two syncs */
 	KNOWN = 256,	  /* grants remembered by one stream */
-	FILL = 64 << 10,
 	READ = 128 << 10,
 };
 
@@ -142,42 +141,13 @@ static void touch(struct appending *s, const struct grant *g, uint32_t stream)
 	s->touched[s->n_touched++] = (struct touched){ g, stream };
 }
 
-/* A service's oldest output is gone: the offsets in between hold a note and blanks. */
-static int fill_gap(struct appending *s, const struct log_key *key, uint64_t from, uint64_t to,
-		    struct error *err)
-{
-	cleanup(freep) char *blanks = xmalloc(FILL);
-	int n;
-
-	memset(blanks, ' ', FILL);
-	n = snprintf(blanks, FILL,
-		     "\n[%llu bytes of output were not kept while the controller was away]\n",
-		     (unsigned long long)(to - from));
-	blanks[n] = ' ';
-	for (uint64_t at = from; at < to;) {
-		size_t len = (size_t)MIN(to - at, (uint64_t)FILL);
-
-		if (at + len == to)
-			blanks[len - 1] = '\n';
-		if (logbook_append(s->api->logbook, key, at, blanks, len, &at, err) < 0)
-			return -1;
-		memset(blanks, ' ', (size_t)n + 1);
-	}
-	return 0;
-}
-
+/* A service's oldest output is gone at its agent: its log goes on where there is some. */
 static int close_gap(struct appending *s, const Sluice__V1__AppendRequest *m,
 		     const struct log_key *key, struct error *err)
 {
-	uint64_t end;
-
 	if (!m->oldest || m->fence || m->offset <= logbook_end(s->api->logbook, key))
 		return 0;
-	if (m->offset >= LOG_LIMIT)
-		return error_id(err, "E0503", "the log would grow beyond its limit");
-	if (logbook_sync(s->api->logbook, key, &end, err) < 0)
-		return -1;
-	return m->offset > end ? fill_gap(s, key, end, m->offset, err) : 0;
+	return logbook_skip(s->api->logbook, key, m->offset, err);
 }
 
 static int append(struct appending *s, const Sluice__V1__AppendRequest *m, const struct grant *g,
@@ -256,7 +226,7 @@ struct reading {
 	struct rpc_call *call;
 	struct api *api;
 	struct log_reader *reader;
-	uint64_t offset;
+	uint64_t offset, dropped;
 	uint32_t attempt;
 	const char *job;
 };
@@ -278,6 +248,8 @@ static int send_chunk(struct reading *r, const void *data, size_t len, bool end,
 	chunk.end = end;
 	chunk.attempt = r->attempt;
 	chunk.job = (char *)r->job;
+	chunk.dropped = r->dropped;
+	r->dropped = 0;
 	return rpc_send(r->call, &chunk, err);
 }
 
@@ -286,14 +258,32 @@ static void wake_reader(void *arg)
 	log_reader_wake(arg);
 }
 
+/* Over what is not kept; the next chunk says so. */
+static int seek(struct reading *r, struct error *err)
+{
+	uint64_t at = r->offset;
+
+	if (log_reader_seek(r->reader, &at, err) < 0)
+		return -1;
+	r->dropped += at - r->offset;
+	r->offset = at;
+	return 0;
+}
+
 static int send_log(struct reading *r, bool follow, struct error *err)
 {
 	cleanup(freep) char *data = xmalloc(READ);
 	bool ended = false;
 
 	while (!rpc_cancelled(r->call)) {
-		int64_t n = log_reader_read(r->reader, r->offset, data, READ, &ended, err);
+		int64_t n = -1;
 
+		if (seek(r, err) == 0)
+			n = log_reader_read(r->reader, r->offset, data, READ, &ended, err);
+		if (n < 0 && err->code == ERR_NOT_FOUND) {
+			error_clear(err);
+			continue;
+		}
 		if (n < 0)
 			return -1;
 		if (n > 0) {

@@ -171,23 +171,19 @@ static const char *nth_from_end(const char *block, size_t len, uint64_t *lines)
 	return NULL;
 }
 
-int log_reader_tail(struct log_reader *r, uint32_t lines, uint64_t *ret_offset, struct error *err)
+/* Where the last *left lines of the first `end` bytes of a log begin: 1, or 0 when it has fewer, of
+ * which *left still are to be found before it. newest: nothing follows it. */
+static int tail_of(const char *path, uint64_t end, bool newest, uint64_t *left, uint64_t *ret,
+		   struct error *err)
 {
-	cleanup(freep) char *path = log_path(r->book, r->log->name, ".log");
 	cleanup(freep) char *block = xmalloc(COPY_SIZE);
-	cleanup(closep) int fd = -1;
-	uint64_t end, at, left = lines;
+	cleanup(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	lock_take(&r->book->lock);
-	end = r->live ? r->log->end : r->log->durable;
-	lock_drop(&r->book->lock);
-	*ret_offset = end;
-	if (!end || !lines)
+	if (fd < 0 && errno == ENOENT) /* a segment, removed just now */
 		return 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return error_errno(err, "opening '%s'", path);
-	for (at = end; at > 0;) {
+	for (uint64_t at = end; at > 0;) {
 		size_t len = MIN((uint64_t)COPY_SIZE, at);
 		const char *found;
 
@@ -196,14 +192,57 @@ int log_reader_tail(struct log_reader *r, uint32_t lines, uint64_t *ret_offset, 
 			return error_id(err, "E0602", "'%s' cannot be read at %llu", path,
 					(unsigned long long)at);
 		/* the newline that ends the last line begins no other */
-		if (at + len == end && block[len - 1] != '\n')
-			left--;
-		found = nth_from_end(block, len, &left);
+		if (newest && at + len == end && block[len - 1] != '\n')
+			--*left;
+		found = nth_from_end(block, len, left);
 		if (found) {
-			*ret_offset = at + (uint64_t)(found - block) + 1;
-			return 0;
+			*ret = at + (uint64_t)(found - block) + 1;
+			return 1;
 		}
 	}
-	*ret_offset = 0;
+	return 0;
+}
+
+/* Goes to the segment before. */
+static bool segment_before(struct log_reader *r, uint64_t *start, uint64_t *bytes)
+{
+	const struct service *s = r->service;
+	LOCKED(&r->book->lock);
+
+	for (size_t i = s ? s->n : 0; i > 0; i--)
+		if (s->segments[i - 1].start < *start) {
+			*start = s->segments[i - 1].start;
+			*bytes = s->segments[i - 1].kept;
+			return true;
+		}
+	return false;
+}
+
+int log_reader_tail(struct log_reader *r, uint32_t lines, uint64_t *ret_offset, struct error *err)
+{
+	uint64_t start = r->base, bytes, at = 0, left = lines;
+	bool newest = true;
+
+	lock_take(&r->book->lock);
+	bytes = r->live ? r->log->end : r->log->durable;
+	lock_drop(&r->book->lock);
+	*ret_offset = start + bytes;
+	while (lines) {
+		cleanup(freep) char *path = NULL;
+		char name[LOG_NAME_SIZE];
+		int found;
+
+		if (r->service)
+			segment_name(r->service, start, name);
+		path = log_path(r->book, r->service ? name : r->log->name, ".log");
+		found = bytes ? tail_of(path, bytes, newest, &left, &at, err) : 0;
+		if (found < 0)
+			return -1;
+		if (bytes)
+			*ret_offset = start + (found ? at : 0);
+		newest &= !bytes;
+		if (found || !segment_before(r, &start, &bytes))
+			break;
+	}
 	return 0;
 }

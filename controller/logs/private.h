@@ -14,14 +14,17 @@
 #include "controller/logs/logbook.h"
 
 enum {
-	LOG_NAME_SIZE = 320,	 /* "<run>/<fence>.<stream>", or "env/<environment>/<agent>" */
-	OPEN_FILES = 256,	 /* of logs that are written */
+	LOG_NAME_SIZE = 320, /* "<run>/<fence>.<stream>", "env/<environment>/<agent>[@<start>]" */
+	OPEN_FILES = 256,    /* of logs that are written */
 	DIRECT_SIZE = 16 << 10,	 /* a piece of this size goes to its own file only */
 	DIRECT_TOTAL = 64 << 10, /* and so do further ones after so many bytes since a sync */
 	PENDING_MAX = 1 << 20,	 /* bytes that may wait for a sync; then the writer syncs */
 	JOURNAL_SIZE = 8 << 20,
 	INDEX_STEP = 256 << 10, /* bytes between two entries of a line index */
 	COPY_SIZE = 64 << 10,
+	SEGMENTS = 16,		  /* a service's log is cut into so many */
+	SEGMENTS_MAX = 64,	  /* of one service, where gaps made more */
+	SEGMENT_LEAST = 16 << 10, /* bytes */
 };
 
 #define LOG_OPEN     UINT64_MAX			     /* log.finished of one that goes on */
@@ -52,10 +55,27 @@ struct log {
 	struct list readers;
 };
 
+/* A part of a service's log: a log of its own, whose bytes are the service's from `start` on. */
+struct segment {
+	uint64_t start;
+	uint64_t kept; /* bytes in it; 0 of the one that is written */
+};
+
+/* All of one service's, oldest first: at least one, and the last is written. They follow one
+ * another, but where output never came. Kept in memory from its first use on. */
+struct service {
+	UT_hash_handle hh; /* by name */
+	char *name;	   /* "env/<environment>/<agent>" */
+	struct segment *segments;
+	size_t n;
+};
+
 struct log_reader {
 	struct logbook *book;
 	struct log *log;
-	struct list link; /* in log.readers */
+	struct service *service; /* NULL: an attempt's */
+	uint64_t base;		 /* where `log` begins in it */
+	struct list link;	 /* in log.readers */
 	struct signal signal;
 	int fd; /* -1 until there was something to read */
 	bool live, woken;
@@ -66,7 +86,9 @@ struct logbook {
 	int dir_fd;
 	struct lock lock; /* guards all that follows, but what is the leader's or holder's */
 	struct log *logs;
-	struct list files; /* logs with an open fd */
+	struct service *services;
+	uint64_t service_bytes; /* kept of each */
+	struct list files;	/* logs with an open fd */
 	int n_files;
 	struct signal let_go; /* a log was let go that others wait for */
 	struct buf pending;   /* records of the batch that gathers */
@@ -98,10 +120,49 @@ void log_let_go_locked(struct logbook *b, struct log *log);
 void log_drop_unused_locked(struct logbook *b,
 			    struct log *log); /* when nobody needs it in memory */
 bool log_over_locked(const struct log *log);
+/* It ends at `end`; in the journal, too. */
+void log_finish_locked(struct logbook *b, struct log *log, uint64_t end);
 void log_wake_readers_locked(struct log *log);
 /* The file for writing, made if absent. By the holder. */
 int log_file(struct logbook *b, struct log *log, struct error *err);
 void log_close_file_locked(struct logbook *b, struct log *log);
+
+/* ---- logbook.c ---- */
+
+/* What one append brings. */
+struct piece {
+	uint64_t offset;
+	const char *data;
+	size_t len;
+	uint64_t limit; /* of its log */
+};
+/* What of it is new goes behind the end. By the holder. A gap: ERR_CONFLICT. */
+int log_append(struct logbook *b, struct log *log, const struct piece *p, struct error *err);
+/* After it. *ret_end becomes the end in `log`: as written, or, where r is an error, as durable. */
+void log_appended(struct logbook *b, struct log *log, int r, uint64_t *ret_end);
+
+/* ---- service.c: logs that never end ---- */
+
+/* NULL on error. Its segments are looked for when it is asked for first. */
+struct service *service_of(struct logbook *b, const char *name, struct error *err);
+void service_free(struct service *s);
+/* "<service>@<start>", or "<service>" for the one that begins at 0. */
+void segment_name(const struct service *s, uint64_t start, char ret[LOG_NAME_SIZE]);
+int service_append(struct logbook *b, struct service *s, const struct piece *p, uint64_t *ret_end,
+		   struct error *err);
+/* Where *offset can be read, or where it goes on when what is there is not kept: the segment's
+ * start. */
+uint64_t segment_for_locked(const struct service *s, uint64_t *offset);
+bool segment_is_last_locked(const struct service *s, uint64_t start);
+/* Removes segments that were last written before this, and counts them. */
+int services_expire(struct logbook *b, int64_t before_wall_ms, uint64_t *removed,
+		    struct error *err);
+
+/* ---- expire.c ---- */
+
+/* No journal knows any more of what is over now. */
+int logbook_forget(struct logbook *b, struct error *err);
+bool log_is_known(struct logbook *b, const char *name); /* it is in memory */
 
 /* ---- sync.c ---- */
 

@@ -80,10 +80,65 @@ static void *read_log(void *arg)
 	return NULL;
 }
 
+/* ---- a service: its log goes from segment to segment, and loses the oldest ---- */
+
+static const struct log_key service = { .run = "", .environment = "production", .agent = "agent" };
+
+static void *write_service(void *arg)
+{
+	unsigned char *piece = xmalloc(5000);
+	uint64_t end = 0, durable;
+
+	while (end < SIZE) {
+		size_t len = MIN((uint64_t)5000, SIZE - end);
+
+		for (size_t i = 0; i < len; i++)
+			piece[i] = byte_at(0, end + i);
+		if (logbook_append(book, &service, end, piece, len, &end, NULL) < 0 ||
+		    logbook_sync(book, &service, &durable, NULL) < 0 || durable != end)
+			abort();
+	}
+	free(piece);
+	return NULL;
+}
+
+static void *read_service(void *arg)
+{
+	struct log_reader *r = log_reader_open(book, &service, NULL);
+	unsigned char data[3000];
+	uint64_t at = 0, offset;
+	bool ended;
+
+	if (arg)
+		log_reader_live(r);
+	while (at < SIZE) {
+		struct error err = { 0 };
+		int64_t n;
+
+		if (log_reader_seek(r, &at, NULL) < 0)
+			abort();
+		n = log_reader_read(r, at, data, sizeof data, &ended, &err);
+		if (n < 0 && err.code == ERR_NOT_FOUND)
+			continue;
+		if (n < 0 || ended)
+			abort();
+		for (int64_t i = 0; i < n; i++, at++)
+			if (data[i] != byte_at(0, at))
+				abort();
+		if (at % 5 == 0 && log_reader_tail(r, 3, &offset, NULL) < 0)
+			abort();
+		if (n == 0)
+			log_reader_wait(r, at, 1000);
+	}
+	log_reader_close(r);
+	return NULL;
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/sluice-race-XXXXXX";
 	struct error err = { 0 };
+	pthread_t served[3];
 	uint64_t removed;
 
 	book = logbook_open(mkdtemp(dir), &err);
@@ -91,6 +146,10 @@ int main(void)
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
+	logbook_keep(book, SIZE / 3);
+	served[0] = thread_start("serve", 0, write_service, NULL);
+	served[1] = thread_start("reader", 0, read_service, NULL);
+	served[2] = thread_start("live", 0, read_service, book);
 	for (uintptr_t round = 0; round < ROUNDS; round++) {
 		pthread_t writers[LOGS], readers[2 * LOGS];
 
@@ -113,6 +172,8 @@ int main(void)
 		for (int i = 0; i < 2 * LOGS; i++)
 			thread_join(readers[i]);
 	}
+	for (int i = 0; i < 3; i++)
+		thread_join(served[i]);
 	logbook_close(book);
 	file_remove_tree(dir, NULL);
 	return 0;
