@@ -10,9 +10,10 @@
 #include "base/clock.h"
 #include "blob/manifest.h"
 #include "controller/model/artifacts.h"
+#include "controller/model/requests.h"
 #include "crypto/digest.h"
 
-enum { PAGE = 1000, KEPT_VERSIONS = 5 };
+enum { PAGE = 1000, REQUESTS = 500, KEPT_VERSIONS = 5 };
 static const int64_t kept_release_ms = 30LL * 24 * 3600 * 1000;
 
 struct mark {
@@ -73,15 +74,38 @@ static void keep(void *arg, const char *digest)
 
 /* ---- what the store adds ---- */
 
-static void keep_release(struct marks *all, const Sluice__V1__Release *r, int64_t since_ms)
+/* What was judged, and by what: whoever doubts a verdict can measure again. */
+static int keep_verdict(struct marks *all, struct store_reader *r, const char *id,
+			struct error *err)
 {
-	if (r->created_ms < since_ms || r->n_quarantined)
-		return;
-	for (size_t i = 0; i < r->n_parts; i++)
-		keep(all, r->parts[i]->digest);
-	keep(all, r->notes);
-	for (size_t i = 0; i < r->n_evaluations; i++) /* the yardstick of later gates */
-		keep(all, r->evaluations[i]->set);
+	cleanup(arena_freep) struct arena *a = arena_new(0);
+	const Sluice__V1__Verdict *v;
+	ProtobufCMessage *m;
+	int found = reader_get(r, ROW_VERDICT, id, a, &m, err);
+
+	if (found <= 0)
+		return found;
+	v = (const Sluice__V1__Verdict *)m;
+	keep(all, v->candidate);
+	keep(all, v->champion_artifact);
+	keep(all, v->set);
+	return 0;
+}
+
+static int keep_release(struct marks *all, struct store_reader *r, const Sluice__V1__Release *row,
+			struct error *err)
+{
+	for (size_t i = 0; i < row->n_parts; i++)
+		keep(all, row->parts[i]->digest);
+	keep(all, row->notes);
+	for (size_t i = 0; i < row->n_evaluations; i++) { /* the yardstick of later gates */
+		keep(all, row->evaluations[i]->artifact);
+		keep(all, row->evaluations[i]->set);
+	}
+	for (size_t i = 0; i < row->n_verdicts; i++)
+		if (keep_verdict(all, r, row->verdicts[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 static int keep_releases(struct marks *all, struct store_reader *r, struct error *err)
@@ -98,8 +122,13 @@ static int keep_releases(struct marks *all, struct store_reader *r, struct error
 		filter.after = after;
 		if (reader_list(r, ROW_RELEASE, &filter, a, &page, err) < 0)
 			return -1;
-		for (size_t i = 0; i < page.count; i++)
-			keep_release(all, (Sluice__V1__Release *)page.messages[i], since);
+		for (size_t i = 0; i < page.count; i++) {
+			const Sluice__V1__Release *row = (Sluice__V1__Release *)page.messages[i];
+
+			if (row->created_ms >= since && !row->n_quarantined &&
+			    keep_release(all, r, row, err) < 0)
+				return -1;
+		}
 		more = *page.next &&
 		       ((Sluice__V1__Release *)page.messages[page.count - 1])->created_ms >= since;
 		free(after);
@@ -207,4 +236,46 @@ int collect_artifacts(struct engine *engine, struct store *store, struct blob_st
 		if (mark_chunks(&all, blobs, &m->digest, err) < 0)
 			return -1;
 	return blob_collect(blobs, &how, ret, err);
+}
+
+/* ---- answered requests ---- */
+
+/* A page of the oldest. *after becomes where the next begins, or NULL behind the last old one. */
+static int expire_page(struct engine *engine, struct store *store, char **after, uint64_t *removed,
+		       struct error *err)
+{
+	cleanup(store_reader_givep) struct store_reader *r = store_reader_take(store, err);
+	cleanup(arena_freep) struct arena *a = arena_new(0);
+	struct row_filter filter = { .limit = REQUESTS, .oldest_first = true, .after = *after };
+	int64_t before = clock_wall_ms() - REQUEST_AGE_MS;
+	struct request_expiry ask = { 0 };
+	struct row_page page;
+	size_t n;
+
+	if (!r || reader_list(r, ROW_REQUEST, &filter, a, &page, err) < 0)
+		return -1;
+	ask.rows = (Sluice__V1__RequestRow *const *)page.messages;
+	while (ask.n < page.count && ask.rows[ask.n]->at_ms < before)
+		ask.n++;
+	free(steal(*after));
+	if (ask.n == page.count && *page.next)
+		*after = xstrdup(page.next);
+	if (!ask.n)
+		return 0;
+	if (engine_ask(engine, requests_expire, &ask, &n, err) < 0)
+		return -1;
+	*removed += n;
+	return 0;
+}
+
+int collect_requests(struct engine *engine, struct store *store, uint64_t *ret_removed,
+		     struct error *err)
+{
+	cleanup(freep) char *after = xstrdup("");
+
+	*ret_removed = 0;
+	while (after)
+		if (expire_page(engine, store, &after, ret_removed, err) < 0)
+			return -1;
+	return 0;
 }

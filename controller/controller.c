@@ -293,6 +293,9 @@ void controller_look(struct controller *c)
 	if (logbook_expire(c->logbook, before, &removed, &err) < 0)
 		log_error("removing old logs: %s", err.text);
 	error_clear(&err);
+	if (collect_requests(c->engine, c->store, &removed, &err) < 0)
+		log_error("forgetting answered requests: %s", err.text);
+	error_clear(&err);
 	if (collect_artifacts(c->engine, c->store, c->blobs, &stats, &err) < 0)
 		log_error("collecting artifacts: %s", err.text);
 	else if (stats.removed)

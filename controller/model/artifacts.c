@@ -305,7 +305,7 @@ static void publish(struct world *w, struct job *job, const char *name,
 	message_set_string(&row->published, name);
 	row->version = p->row->version;
 	key = version_key(name, row->version);
-	world_answered(w, key, "version", row->id);
+	world_noted(w, key, "version", row->id);
 	e = world_event(w, SLUICE__V1__EVENT_KIND__EVENT_ARTIFACT_PUBLISHED, NULL,
 			"%s v%u, from %s of run %u", name, row->version, job->row->spec->name,
 			job->row->run_number);

@@ -12,6 +12,7 @@ struct record {
 	struct list link;
 	enum row_kind kind;
 	ProtobufCMessage *message;
+	bool gone; /* the row must be deleted */
 	char *id_key, *child_key;
 	UT_hash_handle by_id, by_child;
 };
@@ -102,6 +103,7 @@ void world_record(struct world *w, enum row_kind kind, ProtobufCMessage *message
 		unindex_child(w, r);
 		message_free(r->message);
 		r->message = message;
+		r->gone = false;
 	} else {
 		r = xcalloc(1, sizeof(*r));
 		r->kind = kind;
@@ -113,6 +115,16 @@ void world_record(struct world *w, enum row_kind kind, ProtobufCMessage *message
 		list_append(&w->pending, &r->link);
 	}
 	index_child(w, r, &row);
+}
+
+void world_forget(struct world *w, enum row_kind kind, ProtobufCMessage *message)
+{
+	char scratch[256];
+	struct row row;
+
+	world_record(w, kind, message);
+	row_describe(kind, message, &row, scratch);
+	find_by_id(w, kind, row.id)->gone = true;
 }
 
 void records_release(struct world *w)
@@ -159,7 +171,7 @@ int world_changes(struct world *w, int (*put)(void *arg, const struct row *row, 
 		if (put_row(w, e->kind, e->message, e->gone, put, arg, err) < 0)
 			return -1;
 	list_each(r, &w->pending, link)
-		if (put_row(w, r->kind, r->message, false, put, arg, err) < 0)
+		if (put_row(w, r->kind, r->message, r->gone, put, arg, err) < 0)
 			return -1;
 	return 0;
 }
@@ -251,6 +263,8 @@ int world_fetch(struct world *w, enum row_kind kind, const char *id, ProtobufCMe
 
 	if (e && e->gone)
 		return 0;
+	if (r && r->gone)
+		return 0;
 	if (e || r) {
 		*ret = message_copy(e ? e->message : r->message);
 		return 1;
@@ -266,62 +280,11 @@ int world_fetch_child(struct world *w, enum row_kind kind, const char *parent, c
 
 	if (!e)
 		r = parent ? find_child(w, kind, parent, key) : find_key(w, kind, key);
+	if (r && r->gone)
+		return 0;
 	if (e || r) {
 		*ret = message_copy(e ? e->message : r->message);
 		return 1;
 	}
 	return w->source.find ? w->source.find(w->source.arg, kind, parent, key, ret, err) : 0;
-}
-
-static int request_check(const char *request_id, struct error *err)
-{
-	size_t len = strlen(request_id);
-
-	if (len > REQUEST_ID_MAX || strspn(request_id, "abcdefghijklmnopqrstuvwxyz"
-						       "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-						       "0123456789._-") != len)
-		return error_set(
-			err, ERR_INVALID,
-			"request_id has letters, digits, '.', '_' and '-' only, at most %d",
-			REQUEST_ID_MAX);
-	return 0;
-}
-
-/* A request without an id is always new. Our own keys hold a ':', which no request's id can. */
-int world_asked(struct world *w, const char *request_id, const char *method,
-		char ret_subject[ID_SIZE], struct error *err)
-{
-	cleanup(message_freep) ProtobufCMessage *message = NULL;
-	const Sluice__V1__RequestRow *row;
-	int found;
-
-	if (!*request_id)
-		return 0;
-	if (request_check(request_id, err) < 0)
-		return -1;
-	found = world_fetch(w, ROW_REQUEST, request_id, &message, err);
-	if (found <= 0)
-		return found;
-	row = (const Sluice__V1__RequestRow *)message;
-	if (strcmp(row->method, method) != 0)
-		return error_set(err, ERR_INVALID,
-				 "request_id '%s' was used for another request, %s", request_id,
-				 row->method);
-	snprintf(ret_subject, ID_SIZE, "%s", row->subject);
-	return 1;
-}
-
-void world_answered(struct world *w, const char *request_id, const char *method,
-		    const char *subject)
-{
-	Sluice__V1__RequestRow *row;
-
-	if (!*request_id)
-		return;
-	row = message_new(&sluice__v1__request_row__descriptor);
-	message_set_string(&row->id, request_id);
-	message_set_string(&row->method, method);
-	message_set_string(&row->subject, subject);
-	row->at_ms = w->now.wall_ms;
-	world_record(w, ROW_REQUEST, &row->base);
 }

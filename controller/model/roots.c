@@ -32,13 +32,37 @@ static void keep_run(struct artifact_roots *roots, const struct run *run)
 	}
 }
 
-static void keep_release(const struct artifact_roots *roots, const Sluice__V1__Release *row)
+/* What it judged, and by what. */
+static int keep_verdict(struct world *w, const struct artifact_roots *roots, const char *id,
+			struct error *err)
+{
+	cleanup(message_freep) ProtobufCMessage *message = NULL;
+	const Sluice__V1__Verdict *v;
+	int found = world_fetch(w, ROW_VERDICT, id, &message, err);
+
+	if (found <= 0)
+		return found;
+	v = (const Sluice__V1__Verdict *)message;
+	keep(roots, v->candidate);
+	keep(roots, v->champion_artifact);
+	keep(roots, v->set);
+	return 0;
+}
+
+static int keep_release(struct world *w, const struct artifact_roots *roots,
+			const Sluice__V1__Release *row, struct error *err)
 {
 	for (size_t i = 0; i < row->n_parts; i++)
 		keep(roots, row->parts[i]->digest);
-	for (size_t i = 0; i < row->n_evaluations; i++)
+	for (size_t i = 0; i < row->n_evaluations; i++) {
+		keep(roots, row->evaluations[i]->artifact);
 		keep(roots, row->evaluations[i]->set);
+	}
 	keep(roots, row->notes);
+	for (size_t i = 0; i < row->n_verdicts; i++)
+		if (keep_verdict(w, roots, row->verdicts[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 /* One that is named but not in memory is read, and stays only until the next commit. */
@@ -49,9 +73,20 @@ static int keep_named(struct world *w, const struct artifact_roots *roots, const
 	struct release *r = *id ? world_release(w, id, &why) : NULL;
 
 	if (r)
-		keep_release(roots, r->row);
-	else if (*id && why.code != ERR_NOT_FOUND)
+		return keep_release(w, roots, r->row, err);
+	if (*id && why.code != ERR_NOT_FOUND)
 		return error_set(err, why.code, "%s", why.text);
+	return 0;
+}
+
+static int keep_promotion(struct world *w, const struct artifact_roots *roots,
+			  const Sluice__V1__Promotion *row, struct error *err)
+{
+	if (keep_named(w, roots, row->release, err) < 0 || keep_named(w, roots, row->from, err) < 0)
+		return -1;
+	for (size_t i = 0; i < row->n_verdicts; i++)
+		if (keep_verdict(w, roots, row->verdicts[i], err) < 0)
+			return -1;
 	return 0;
 }
 
@@ -91,8 +126,7 @@ int artifacts_roots(struct world *w, struct now now, const void *req, void *repl
 		if (keep_environment(w, roots, env->row, err) < 0)
 			return -1;
 	HASH_ITER(by_id, w->promotions, p, next_p)
-		if (keep_named(w, roots, p->row->release, err) < 0 ||
-		    keep_named(w, roots, p->row->from, err) < 0)
+		if (keep_promotion(w, roots, p->row, err) < 0)
 			return -1;
 	HASH_ITER(by_name, w->published, name, next_name)
 		keep(roots, name->row->digest);

@@ -291,6 +291,8 @@ void world_close_session(struct world *w, struct agent *agent, enum error_code c
 /* Rows that are not kept in memory: artifacts, verdicts, run specs, requests, history.
  * world_record() takes the message; a later world_fetch() sees it at once. */
 void world_record(struct world *w, enum row_kind kind, ProtobufCMessage *message);
+/* A row of these kinds that is in the store: it is deleted. Takes the message. */
+void world_forget(struct world *w, enum row_kind kind, ProtobufCMessage *message);
 /* 1 and a copy on the heap, 0, or -1. Looks at what is open, then pending, then the source. */
 int world_fetch(struct world *w, enum row_kind kind, const char *id, ProtobufCMessage **ret,
 		struct error *err);
@@ -328,6 +330,8 @@ int world_asked(struct world *w, const char *request_id, const char *method,
 		char ret_subject[ID_SIZE], struct error *err);
 void world_answered(struct world *w, const char *request_id, const char *method,
 		    const char *subject);
+/* The same under a key of our own (with a ':'), kept for ever. */
+void world_noted(struct world *w, const char *key, const char *what, const char *subject);
 
 /* Do an agent's labels (and name, as `agent=NAME`) carry all of these? */
 bool agent_matches(const struct agent *agent, Sluice__V1__Variable *const *labels, size_t n);

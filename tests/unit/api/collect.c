@@ -40,13 +40,20 @@ enum role {
 	JOB_OUTPUT,
 	JOB_REPORT,
 	RELEASE_NOTES,
-	YOUNG, /* unnamed, but touched within the day */
+	RECENT_CANDIDATE, /* of a verdict that a recent release names */
+	RECENT_CHAMPION,
+	RECENT_SET,
+	LIVE_CANDIDATE, /* of one that the live release names, an old one */
+	OLD_CANDIDATE,	/* of one that an old release names */
+	YOUNG,		/* unnamed, but touched within the day */
 	ROLES
 };
 
 static const bool is_live[ROLES] = {
-	[RECENT_RELEASE] = true, [LIVE_RELEASE] = true, [RUN_SOURCE] = true,	[JOB_INPUT] = true,
-	[JOB_OUTPUT] = true,	 [JOB_REPORT] = true,	[RELEASE_NOTES] = true, [YOUNG] = true,
+	[RECENT_RELEASE] = true,  [LIVE_RELEASE] = true, [RUN_SOURCE] = true,
+	[JOB_INPUT] = true,	  [JOB_OUTPUT] = true,	 [JOB_REPORT] = true,
+	[RELEASE_NOTES] = true,	  [YOUNG] = true,	 [RECENT_CANDIDATE] = true,
+	[RECENT_CHAMPION] = true, [RECENT_SET] = true,	 [LIVE_CANDIDATE] = true,
 };
 
 struct thing {
@@ -153,7 +160,7 @@ static void put_release(struct scene *s, struct thing *t)
 	const int64_t day_ms = 24 * 3600 * 1000;
 	Sluice__V1__ReleasePart part = SLUICE__V1__RELEASE_PART__INIT, *parts[] = { &part };
 	Sluice__V1__Release r = SLUICE__V1__RELEASE__INIT;
-	char id[32], *quarantined[] = { (char *)"production" };
+	char id[32], *quarantined[] = { (char *)"production" }, *verdict = NULL;
 	bool old = t->role == OLD_RELEASE || t->role == LIVE_RELEASE;
 
 	snprintf(id, sizeof id, "release-%u", ++s->releases);
@@ -173,6 +180,14 @@ static void put_release(struct scene *s, struct thing *t)
 		r.quarantined = quarantined;
 		r.n_quarantined = 1;
 	}
+	if (t->role == RECENT_RELEASE)
+		verdict = (char *)"verdict-recent";
+	else if (t->role == LIVE_RELEASE)
+		verdict = (char *)"verdict-live";
+	else if (t->role == OLD_RELEASE)
+		verdict = (char *)"verdict-old";
+	r.verdicts = &verdict;
+	r.n_verdicts = verdict != NULL;
 	house_put(s->house, ROW_RELEASE, &r);
 	if (t->role == LIVE_RELEASE)
 		put_environment(s, id);
@@ -224,6 +239,20 @@ static void put_run(struct scene *s, const struct thing *of[ROLES])
 	house_put(s->house, ROW_RUN, &run);
 	house_put(s->house, ROW_RUN_SPEC, &row);
 	put_job(s, of);
+}
+
+static void put_verdict(struct scene *s, const char *id, const struct thing *candidate,
+			const struct thing *champion, const struct thing *set)
+{
+	Sluice__V1__Verdict v = SLUICE__V1__VERDICT__INIT;
+
+	v.id = (char *)id;
+	v.candidate = (char *)candidate->text;
+	if (champion)
+		v.champion_artifact = (char *)champion->text;
+	if (set)
+		v.set = (char *)set->text;
+	house_put(s->house, ROW_VERDICT, &v);
 }
 
 static const char *path_of(const struct scene *s, const struct digest *d)
@@ -286,6 +315,9 @@ static struct scene *scene_new(uint64_t seed)
 	for (size_t i = draw(s, LOOSE); i > 0; i--)
 		put_artifact(s, thing_add(s, UNNAMED), "", 0);
 	put_run(s, of);
+	put_verdict(s, "verdict-recent", of[RECENT_CANDIDATE], of[RECENT_CHAMPION], of[RECENT_SET]);
+	put_verdict(s, "verdict-live", of[LIVE_CANDIDATE], NULL, NULL);
+	put_verdict(s, "verdict-old", of[OLD_CANDIDATE], NULL, NULL);
 	cr_assert_eq(blob_sync_all(s->blobs, &s->err), 0, "%s", s->err.text);
 	set_ages(s);
 	return s;

@@ -2,9 +2,11 @@
  * The world: ids, timers, rows that are seen before they are written, and what is left after a
  * restart.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "controller/model/private.h"
+#include "controller/model/requests.h"
 #include "lab.h"
 
 /* Without the macros of Criterion's loops: a timer that writes down that it fired. */
@@ -146,6 +148,43 @@ Test(world, a_request_is_answered_once_and_its_id_belongs_to_one_method)
 	cr_expect_eq(world_asked(l->world, "artifact:1:a:b", "x", subject, &err), -1,
 		     "ids of our own cannot be asked for");
 	lab_free(l);
+}
+
+static size_t expire(struct lab *l, const char *id, int64_t at_ms)
+{
+	cleanup(message_freep) ProtobufCMessage *m = request_row(id, "it");
+	Sluice__V1__RequestRow *rows[] = { (Sluice__V1__RequestRow *)m };
+	struct request_expiry ask = { .rows = rows, .n = 1 };
+	size_t removed = 99;
+
+	rows[0]->at_ms = at_ms;
+	cr_assert_eq(lab_ask(l, requests_expire, &ask, &removed), 0);
+	return removed;
+}
+
+Test(world, a_request_is_forgotten_after_a_day_but_not_what_an_open_attempt_has_committed)
+{
+	cleanup(lab_freep) struct lab *l = lab_new();
+	struct lab_agent *a = lab_agent(l, "w", 1, "");
+	ProtobufCMessage *m = NULL;
+	int64_t old;
+	char key[64];
+
+	lab_submit_one(l);
+	snprintf(key, sizeof key, "artifact:%llu:model:x", (unsigned long long)agent_start(a));
+	world_answered(l->world, "q1", "m", "it");
+	world_answered(l->world, key, "m", "it");
+	lab_advance(l, 1);
+	old = l->now.wall_ms - REQUEST_AGE_MS;
+	cr_expect_eq(expire(l, "q1", old), 0, "not older than a day");
+	cr_expect_eq(expire(l, key, old - 1), 0, "its attempt runs");
+	cr_expect_eq(expire(l, "q1", old - 1), 1);
+	cr_expect_eq(world_fetch(l->world, ROW_REQUEST, "q1", &m, NULL), 0);
+	cr_assert_eq(world_fetch(l->world, ROW_REQUEST, key, &m, NULL), 1);
+	message_free(m);
+	world_answered(l->world, "q1", "m", "it"); /* it is a new one now */
+	cr_assert_eq(world_fetch(l->world, ROW_REQUEST, "q1", &m, NULL), 1);
+	message_free(m);
 }
 
 Test(world, a_start_counts_the_epoch_and_begins_with_nobody_connected)
