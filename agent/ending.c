@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "agent/live.h"
 #include "agent/outputs.h"
 #include "agent/work_private.h"
 #include "base/clock.h"
@@ -109,16 +110,14 @@ static int judge(struct attempt *a, Sluice__V1__FinishedAttempt *done, const str
 
 /* Metrics as they are, then outputs if it succeeded. A job that says it succeeded but left no
  * output did not. */
-static int collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, struct buf *words,
-		   struct buf *metrics)
+static int collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, const struct workspace *ws)
 {
 	const struct workspace_from from = attempt_workspace(a);
-	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(&from, a->assignment);
 	bool succeeded = done->exit->reason == SLUICE__V1__EXIT_REASON__EXIT_OK;
 	struct error err = { 0 };
 
-	if (outputs_metrics(ws, a->assignment, done, metrics, &err) < 0) {
-		buf_printf(words, "%s\n", err.text);
+	if (live_finish(a->live, done, &err) < 0) {
+		live_say(a->live, err.text);
 		if (succeeded) {
 			done->exit->reason = SLUICE__V1__EXIT_REASON__EXIT_OUTPUT_MISSING;
 			message_set_string(&done->exit->text, err.text);
@@ -127,38 +126,42 @@ static int collect(struct attempt *a, Sluice__V1__FinishedAttempt *done, struct 
 	}
 	if (!succeeded || outputs_upload(&from.transfer, ws, a->assignment, done, &err) == 0)
 		return 0;
-	buf_printf(words, "%s\n", err.text);
+	live_say(a->live, err.text);
 	return judge(a, done, &err);
 }
 
-/* The agent's words and the metrics go into streams 1 and 2, beside the output. */
-static void keep_streams(struct attempt *a, const struct buf *words, const struct buf *metrics,
-			 uint64_t ends[SPOOL_STREAMS])
+struct live *attempt_live(const struct attempt *a, const struct workspace *ws)
 {
-	char name[24];
-	struct error err = { 0 };
-	cleanup(spool_closep) struct spool *spool = NULL;
+	const struct live_what what = {
+		.fence = a->fence,
+		.spool_dir = supervise_spool_dir(a->work->config.supervise),
+		.workspace = ws,
+		.metrics = a->assignment->spec->metrics,
+	};
 
-	if (!words->len && !metrics->len)
-		return;
-	snprintf(name, sizeof name, "%" PRIu64, a->fence);
-	spool = spool_open(supervise_spool_dir(a->work->config.supervise), name, &err);
-	/* Collected again after a crash: what is there already stays. */
-	if (!spool ||
-	    (words->len && !spool_length(spool, SPOOL_WORDS) &&
-	     spool_append(spool, SPOOL_WORDS, words->data, words->len, &err) < 0) ||
-	    (metrics->len && !spool_length(spool, SPOOL_METRICS) &&
-	     spool_append(spool, SPOOL_METRICS, metrics->data, metrics->len, &err) < 0))
-		log_warn("attempt %" PRIu64 ": %s", a->fence, err.text);
-	if (spool) {
-		ends[SPOOL_WORDS] = spool_length(spool, SPOOL_WORDS);
-		ends[SPOOL_METRICS] = spool_length(spool, SPOOL_METRICS);
-	}
+	return live_new(&what);
 }
 
-void ending_say(struct attempt *a, Sluice__V1__FinishedAttempt *done)
+void attempt_streams(const struct attempt *a, uint64_t ends[SPOOL_STREAMS])
+{
+	char name[24];
+	struct error ignored = { 0 };
+	cleanup(spool_closep) struct spool *spool = NULL;
+
+	if (!*a->assignment->spec->metrics)
+		return; /* then nothing was said while it ran */
+	snprintf(name, sizeof name, "%" PRIu64, a->fence);
+	spool = spool_open(supervise_spool_dir(a->work->config.supervise), name, &ignored);
+	for (int i = SPOOL_WORDS; spool && i < SPOOL_STREAMS; i++)
+		ends[i] = spool_length(spool, (enum spool_stream)i);
+}
+
+/* The runner lets go of it. */
+static void ending_say(struct attempt *a, Sluice__V1__FinishedAttempt *done)
 {
 	struct work *w = a->work;
+
+	live_free(steal(a->live));
 	LOCKED(&w->lock);
 
 	message_free(a->finished);
@@ -187,17 +190,33 @@ void ending_unstarted(struct attempt *a, const struct error *why)
 
 void ending_record(struct attempt *a, const struct shim_record *record)
 {
-	cleanup(buf_release) struct buf words = { 0 }, metrics = { 0 };
+	const struct workspace_from from = attempt_workspace(a);
+	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(&from, a->assignment);
 	Sluice__V1__FinishedAttempt *done =
 		attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_INFRA, "", record->length);
 
 	message_free(done->exit);
 	done->exit = exit_of(record);
-	if (collect(a, done, &words, &metrics) < 0) {
+	if (!a->live)
+		a->live = attempt_live(a, ws);
+	if (collect(a, done, ws) < 0) {
 		message_free(
 			done); /* the agent stops; the next one finds the record and the outputs */
 		return;
 	}
-	keep_streams(a, &words, &metrics, done->log_end);
+	live_ends(a->live, done->log_end);
+	ending_say(a, done);
+}
+
+void ending_lost(struct attempt *a, uint64_t output)
+{
+	Sluice__V1__FinishedAttempt *done =
+		attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
+			      "its supervisor died, and the job with it", output);
+
+	attempt_streams(a, done->log_end);
+	lock_take(&a->work->lock);
+	a->lost = true;
+	lock_drop(&a->work->lock);
 	ending_say(a, done);
 }

@@ -1,6 +1,6 @@
 /*
- * Outputs. Everything a job wrote is foreign: sizes and counts are bounded, numbers must be finite,
- * links are not followed out of the workspace.
+ * Outputs. Everything a job wrote is foreign: sizes are bounded, links are not followed out of the
+ * workspace.
  */
 #include "agent/outputs.h"
 
@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <linux/openat2.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,28 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "proto/message.h"
 
-static int open_beneath(int dir, const char *path, uint64_t flags, uint64_t resolve)
+static int open_beneath(int dir, const char *path)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve };
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
-}
-
-/* All beneath the workspace is its job's, the working directory, too: a link in its place must not
- * lead us, who may read more than the job, to where the job wants us. */
-static int open_dir(const struct workspace *ws)
-{
-	const char *name = ws->dir + strlen(ws->root);
-	cleanup(closep) int root = open(ws->root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	name += strspn(name, "/");
-	return root < 0 ? -1
-			: open_beneath(root, *name ? name : ".", O_DIRECTORY, RESOLVE_NO_SYMLINKS);
 }
 
 /* The real path of `path` beneath the working directory, on the heap. */
@@ -46,15 +34,12 @@ static char *resolve(const struct workspace *ws, const char *path, struct stat *
 		     struct error *err)
 {
 	char link[64], real[4096];
-	int dir = open_dir(ws), fd;
+	int dir = workspace_open_dir(ws, err), fd;
 	ssize_t n = -1;
 
-	if (dir < 0 && errno != ELOOP && errno != ENOTDIR)
-		return error_errno(err, "opening '%s'", ws->dir), NULL;
 	if (dir < 0)
-		return error_set(err, ERR_INVALID, "the job replaced its directory '%s'", ws->dir),
-		       NULL;
-	fd = open_beneath(dir, path, 0, 0);
+		return NULL;
+	fd = open_beneath(dir, path);
 	closep(&dir);
 	if (fd < 0 && errno == EXDEV)
 		return error_set(err, ERR_INVALID, "'%s' leads out of the workspace", path), NULL;
@@ -266,94 +251,4 @@ int outputs_upload(const struct transfer *t, const struct workspace *ws,
 	    upload_text(t, ws, a->fence, "notes", spec->release->notes, &ret->notes, err) < 0)
 		return error_wrap(err, "release notes");
 	return 0;
-}
-
-/* ---- metrics ---- */
-
-static int metric_set(Sluice__V1__FinishedAttempt *ret, size_t *next, const char *name,
-		      double value, struct error *err)
-{
-	Sluice__V1__Metric *metric;
-
-	/* Lines have their names in one order, mostly: begin after the one found last. */
-	for (size_t i = 0; i < ret->n_metrics; i++) {
-		size_t at = (*next + i) % ret->n_metrics;
-
-		if (strcmp(ret->metrics[at]->name, name) == 0) {
-			ret->metrics[at]->value = value;
-			*next = at + 1;
-			return 0;
-		}
-	}
-	if (ret->n_metrics == METRICS_MAX)
-		return error_set(err, ERR_EXHAUSTED, "more than %d metrics", METRICS_MAX);
-	metric = message_new(&sluice__v1__metric__descriptor);
-	message_set_string(&metric->name, name);
-	metric->value = value;
-	message_append(ret, metrics, metric);
-	return 0;
-}
-
-static int metrics_take(Sluice__V1__FinishedAttempt *ret, size_t *next, json_t *object,
-			struct buf *lines, struct error *err)
-{
-	const char *name;
-	char *text;
-	json_t *value;
-
-	json_object_foreach(object, name,
-			    value) if (json_is_number(value) && name_valid(name) &&
-				       metric_set(ret, next, name, json_number_value(value), err) <
-					       0) return -1;
-	text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
-	if (text)
-		buf_puts(lines, text);
-	buf_putc(lines, '\n');
-	free(text);
-	return 0;
-}
-
-static const char *skip_blank(const char *at, int *line)
-{
-	for (; *at && strchr(" \t\r\n", *at); at++)
-		*line += *at == '\n';
-	return at;
-}
-
-int outputs_metrics(const struct workspace *ws, const Sluice__V1__Assignment *a,
-		    Sluice__V1__FinishedAttempt *ret, struct buf *ret_lines, struct error *err)
-{
-	cleanup(buf_release) struct buf text = { 0 };
-	cleanup(freep) char *real = NULL;
-	const char *at, *path = a->spec->metrics;
-	struct stat st;
-	int line = 1, r = 0;
-	size_t next = 0;
-
-	if (!*path)
-		return 0;
-	real = resolve(ws, path, &st, err);
-	if (!real && err->code == ERR_NOT_FOUND)
-		return error_clear(err), 0;
-	if (!real || must_be_file(path, &st, err) < 0 ||
-	    file_read(real, METRICS_FILE_MAX, &text, err) < 0)
-		return error_wrap(err, "metrics");
-	at = buf_str(&text);
-	if (strlen(at) != text.len)
-		return error_set(err, ERR_INVALID, "metrics: '%s' holds a NUL byte", path);
-	while (r == 0 && *(at = skip_blank(at, &line))) {
-		json_error_t where = { .line = 1 };
-		json_t *object = json_loads(at, JSON_DISABLE_EOF_CHECK, &where);
-
-		if (json_is_object(object))
-			r = metrics_take(ret, &next, object, ret_lines, err);
-		else
-			r = error_set(err, ERR_INVALID, "line %d of '%s' is not a JSON object%s%s",
-				      object ? line : line + where.line - 1, path,
-				      object ? "" : ": ", object ? "" : where.text);
-		json_decref(object);
-		for (const char *end = at + where.position; at < end; at++)
-			line += *at == '\n';
-	}
-	return r < 0 ? error_wrap(err, "metrics") : 0;
 }

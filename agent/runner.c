@@ -20,7 +20,8 @@ enum { FIND_AGAIN_MS = 2000, STOP_AGAIN_MS = 1000 };
 
 /* ---- while it runs ---- */
 
-static void grown(struct attempt *a, uint64_t length)
+/* Opened by the first byte. */
+static struct ship_log *log_of(struct attempt *a)
 {
 	/* only its runner sets it while it has the attempt, so reading needs no lock */
 	if (!a->log) {
@@ -30,7 +31,23 @@ static void grown(struct attempt *a, uint64_t length)
 		a->log = log;
 		lock_drop(&a->work->lock);
 	}
-	ship_log_grown(a->log, length);
+	return a->log;
+}
+
+static void grown(struct attempt *a, uint64_t length)
+{
+	ship_log_grown(log_of(a), length);
+}
+
+/* Its metrics, if it has any. */
+static void look(struct attempt *a)
+{
+	uint64_t ends[SPOOL_STREAMS] = { 0 };
+
+	if (!a->live || !live_look(a->live))
+		return;
+	live_ends(a->live, ends);
+	ship_log_added(log_of(a), ends);
 }
 
 static bool stopping(struct work *w)
@@ -47,14 +64,18 @@ void runner_wake(struct runner *r)
 		log_debug("eventfd: full already");
 }
 
-/* Up to ms, or until somebody has something to say. */
-static void runner_nap(struct runner *r, int ms)
+/* Up to ms, or until somebody has something to say, its metrics included (`live`; NULL: none). */
+static void runner_nap(struct runner *r, const struct live *live, int ms)
 {
-	struct pollfd p[2] = { { .fd = r->wake, .events = POLLIN },
-			       { .fd = r->slot ? slot_fd(r->slot) : -1, .events = POLLIN } };
+	int live_ms, metrics = live_fd(live, &live_ms);
+	struct pollfd p[3] = { { .fd = r->wake, .events = POLLIN },
+			       { .fd = r->slot ? slot_fd(r->slot) : -1, .events = POLLIN },
+			       { .fd = metrics, .events = POLLIN } };
 	uint64_t ignored;
 
-	if (poll(p, 2, ms) > 0 && p[0].revents && read(r->wake, &ignored, sizeof ignored) < 0)
+	if (live_ms >= 0 && (ms < 0 || live_ms < ms))
+		ms = live_ms;
+	if (poll(p, 3, ms) > 0 && p[0].revents && read(r->wake, &ignored, sizeof ignored) < 0)
 		log_debug("eventfd: already read");
 }
 
@@ -85,7 +106,7 @@ static void finish_gone(struct runner *r, struct attempt *a)
 		if (err.code != ERR_TIMEOUT && err.code != ERR_EXHAUSTED)
 			break; /* a damaged record: it ended, nobody knows how */
 		error_clear(&err);
-		runner_nap(r, FIND_AGAIN_MS);
+		runner_nap(r, NULL, FIND_AGAIN_MS);
 		if (stopping(r->work))
 			return;
 	}
@@ -93,12 +114,7 @@ static void finish_gone(struct runner *r, struct attempt *a)
 		ending_record(a, &found.record);
 		return;
 	}
-	lock_take(&r->work->lock);
-	a->lost = true;
-	lock_drop(&r->work->lock);
-	ending_say(a, attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
-				    "its supervisor died, and the job with it",
-				    found.state == FOUND_LOST ? found.length : 0));
+	ending_lost(a, found.state == FOUND_LOST ? found.length : 0);
 }
 
 /* The run was refused: nothing was started. But for one that was started before, of which the
@@ -178,10 +194,12 @@ static void follow(struct runner *r, struct attempt *a)
 			finish_gone(r, a);
 			return;
 		}
-		if (n == 0)
-			runner_nap(r, stop_again(a));
-		else if (follow_event(r, a, &event))
+		if (n == 0) {
+			runner_nap(r, a->live, stop_again(a));
+			look(a);
+		} else if (follow_event(r, a, &event)) {
 			return;
+		}
 	}
 }
 
@@ -291,6 +309,8 @@ static void run(struct runner *r, struct attempt *a)
 
 	if (may_start(a, &err) == 0)
 		ws = workspace_make(&from, a, &err);
+	if (ws && *a->assignment->spec->metrics)
+		a->live = attempt_live(a, ws);
 	if (ws && start(r, a, ws, &err) == 0) {
 		follow(r, a);
 		return;
@@ -315,8 +335,12 @@ static void collect_found(struct runner *r, struct attempt *a)
 
 static void attached(struct runner *r, struct attempt *a)
 {
+	const struct workspace_from from = attempt_workspace(a);
+	cleanup(workspace_freep) struct workspace *ws = workspace_reopen(&from, a->assignment);
 	struct error err = { 0 };
 
+	if (*a->assignment->spec->metrics)
+		a->live = attempt_live(a, ws);
 	lock_take(&r->work->lock);
 	if (a->stop || a->gone)
 		attempt_stop(a, a->stop_as, a->stop_reason ? a->stop_reason : "over",

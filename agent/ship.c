@@ -494,6 +494,14 @@ void ship_log_grown(struct ship_log *log, uint64_t length)
 	signal_all(&log->ship->work);
 }
 
+void ship_log_added(struct ship_log *log, const uint64_t length[SPOOL_STREAMS])
+{
+	LOCKED(&log->ship->lock);
+	for (int i = SPOOL_WORDS; i < SPOOL_STREAMS; i++)
+		log->have[i] = MAX(log->have[i], length[i]);
+	signal_all(&log->ship->work);
+}
+
 void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS])
 {
 	LOCKED(&log->ship->lock);

@@ -49,6 +49,8 @@ struct ship_log *ship_log_open(struct ship *s, const struct ship_what *what,
 			       const struct ship_events *events);
 /* Stream 0 has at least `length` bytes. */
 void ship_log_grown(struct ship_log *log, uint64_t length);
+/* Streams 1 and 2 have at least so many bytes; [0] does not matter. */
+void ship_log_added(struct ship_log *log, const uint64_t length[SPOOL_STREAMS]);
 /* No more will come than this; shipped() follows once. */
 void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS]);
 /* The controller has only this: send again from there. shipped() follows again. */

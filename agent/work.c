@@ -51,6 +51,7 @@ void attempt_free(struct attempt *a)
 	list_remove(&a->todo_link);
 	message_free(a->assignment);
 	message_free(a->finished);
+	live_free(a->live);
 	free(a->stop_reason);
 	free(a);
 }
@@ -382,6 +383,7 @@ bool work_found(struct work *w, struct found *found)
 		a->finished =
 			attempt_unrun(a, SLUICE__V1__EXIT_REASON__EXIT_AGENT_LOST,
 				      "its supervisor died, and the job with it", found->length);
+		attempt_streams(a, a->finished->log_end);
 		a->stage = STAGE_SHIPPING;
 		attempt_todo(a, TODO_EXITED);
 		return true;

@@ -5,6 +5,7 @@
 #define AGENT_WORK_PRIVATE_H
 
 #include <uthash.h>
+#include "agent/live.h"
 #include "agent/work.h"
 #include "base/list.h"
 #include "base/thread.h"
@@ -41,6 +42,7 @@ struct attempt {
 	int64_t lease_boot_ms; /* when it ends; 0: not granted yet */
 	struct runner *runner;
 	struct ship_log *log;
+	struct live *live;     /* its runner's, while it runs */
 	struct list ready;     /* in work.ready */
 	struct list todo_link; /* in work.todo */
 	unsigned todo;
@@ -96,14 +98,17 @@ void runner_wake(struct runner *r);
 void sweep_later(struct work *w, uint64_t fence);
 void sweep_free(struct work *w);
 struct ship_log *attempt_log(struct attempt *a); /* opens its log */
+/* How much of streams 1 and 2 there is on the disk, of an attempt that nobody follows. */
+void attempt_streams(const struct attempt *a, uint64_t ends[SPOOL_STREAMS]);
 
 /* Without the lock, on the runner's thread: where its workspace is made and from what. */
 struct workspace_from attempt_workspace(struct attempt *a);
+struct live *attempt_live(const struct attempt *a, const struct workspace *ws);
 /* It ended, in one of these ways. The runner lets go of it, unless this agent stops while its
  * outputs are uploaded: then the next one finds the record and the outputs. */
 void ending_record(struct attempt *a, const struct shim_record *record);
-void ending_unstarted(struct attempt *a, const struct error *why);     /* nothing was run */
-void ending_say(struct attempt *a, Sluice__V1__FinishedAttempt *done); /* takes it */
+void ending_unstarted(struct attempt *a, const struct error *why); /* nothing was run */
+void ending_lost(struct attempt *a, uint64_t output); /* so many bytes of it are there */
 
 int64_t lease_kill_budget(int64_t lease_ms);
 void *control_main(void *work);

@@ -9,9 +9,11 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/owners.h"
@@ -259,6 +261,26 @@ struct workspace *workspace_reopen(const struct workspace_from *from,
 	env_of_job(ws, a);
 	env_of_sluice(ws, a); /* the last of two counts */
 	return ws;
+}
+
+/* All beneath the workspace is its job's, the working directory, too: a link in its place must not
+ * lead us, who may read more than the job, to where the job wants us. */
+int workspace_open_dir(const struct workspace *ws, struct error *err)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	const char *name = ws->dir + strlen(ws->root);
+	cleanup(closep) int root = open(ws->root, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = -1;
+
+	name += strspn(name, "/");
+	if (root >= 0)
+		fd = (int)syscall(SYS_openat2, root, *name ? name : ".", &how, sizeof how);
+	if (fd >= 0)
+		return fd;
+	if (errno == ELOOP || errno == ENOTDIR)
+		return error_set(err, ERR_INVALID, "the job replaced its directory '%s'", ws->dir);
+	return error_errno(err, "opening '%s'", ws->dir);
 }
 
 static _Thread_local uid_t owner_uid; /* nftw() takes no argument, and runs own() on our thread */

@@ -45,6 +45,9 @@ struct workspace *workspace_new(const struct workspace_from *from, const Sluice_
 /* The one that a crash left: nothing is fetched again. */
 struct workspace *workspace_reopen(const struct workspace_from *from,
 				   const Sluice__V1__Assignment *a);
+/* Its `dir` as a descriptor (O_PATH), by which a job that puts a link in its place leads nobody
+ * astray: ERR_INVALID. */
+int workspace_open_dir(const struct workspace *ws, struct error *err);
 void workspace_free(struct workspace *ws); /* leaves the directory */
 DEFINE_CLEANUP(struct workspace *, workspace_free)
 /* The workspace at `path` is not needed any more: it is kept as a spare or removed. */

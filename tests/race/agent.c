@@ -1,7 +1,7 @@
 /*
  * An agent of parts under TSan: attempts come, end, are stopped and acknowledged while sessions and
- * log streams break all the time; then an environment is activated again and again. What is
- * promised is checked: each attempt is finished, its log is whole.
+ * log streams break all the time, some with metrics; then an environment is activated again and
+ * again. What is promised is checked: each attempt is finished, its log is whole.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -22,6 +22,24 @@ static void *disturb(void *arg)
 		stand_break_session(host.stand);
 	}
 	return NULL;
+}
+
+/* One whose metrics are followed while it runs. */
+static void offer_measured(uint64_t fence)
+{
+	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
+	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
+
+	spec.name = (char *)"job";
+	spec.run =
+		(char *)"for i in 1 2 3 4; do echo \"{\\\"i\\\": $i}\" >>m; seq 500; sleep 0.03; "
+			"done";
+	spec.metrics = (char *)"m";
+	a.fence = fence;
+	a.lease_ms = 60000;
+	a.run_id = (char *)"run";
+	a.spec = &spec;
+	host_assign(&host, &a);
 }
 
 /* Until it is finished: what was offered in a session that broke is offered again, with a new
@@ -66,7 +84,7 @@ static void attempts(void)
 		uint64_t fence = (i + 1) * 100000;
 
 		for (int k = 1; k < SLOTS; k++)
-			host_offer(&host, fence + (uint64_t)k - SLOTS, "seq 2000; sleep 0.05");
+			offer_measured(fence + (uint64_t)k - SLOTS);
 		if (i % 3 == 0)
 			host_tell_stop(&host, fence - 1);
 		fence = run_one(fence, "seq 3000");
