@@ -147,6 +147,12 @@ static int prepare_state_dir(const char *dir, int *ret_lock, struct error *err)
 	}
 	if (file_lock(lock, ret_lock, err) < 0)
 		return error_id(err, "E0605", "another sluice-agent uses '%s'", dir);
+	file_remove_temps(dir);
+	for (size_t i = 0; i < ARRAY_SIZE(private_dirs); i++) {
+		cleanup(freep) char *path = path_join(dir, private_dirs[i]);
+
+		file_remove_temps(path);
+	}
 	return write_pid(*ret_lock, err);
 }
 

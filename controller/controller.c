@@ -78,11 +78,15 @@ static void free_parts(struct controller *c)
 static int take_lock(struct controller *c, struct error *err)
 {
 	cleanup(freep) char *path = path_join(c->state_dir, "lock");
+	cleanup(freep) char *ca = path_join(c->state_dir, "ca");
 
 	if (file_make_dirs(c->state_dir, 0700, err) < 0)
 		return -1;
-	if (file_lock(path, &c->lock, err) == 0)
+	if (file_lock(path, &c->lock, err) == 0) {
+		file_remove_temps(c->state_dir);
+		file_remove_temps(ca);
 		return 0;
+	}
 	return err->code == ERR_CONFLICT
 		       ? error_id(err, "E0605", "another controller uses '%s'", c->state_dir)
 		       : -1;

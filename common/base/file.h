@@ -23,6 +23,9 @@ int file_rename(const char *from, const char *to, struct error *err); /* and syn
 int file_sync_dir(const char *dir, struct error *err);
 int file_make_dirs(const char *path, mode_t mode, struct error *err); /* as mkdir -p */
 int file_remove_tree(const char *path, struct error *err); /* follows no link; absent is well */
+/* What file_write_atomic left in a directory when it was killed. Only for those who are alone
+ * there: by a lock that is held. What cannot be removed stays; absent is well. */
+void file_remove_temps(const char *dir);
 bool file_exists(const char *path);
 int file_write_all(int fd, const void *data, size_t len,
 		   struct error *err); /* EINTR and short writes */

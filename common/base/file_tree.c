@@ -6,6 +6,7 @@
  */
 #include "base/file.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -180,6 +181,29 @@ static int remove_round(struct removal *r, DIR *dir)
 			return -1;
 	}
 	return errno ? -1 : seen;
+}
+
+/* NAME.tmp-XXXXXX, as mkostemp() fills it in. */
+static bool is_temp(const char *name)
+{
+	const char *end = name + strlen(name), *mark = end - strlen(".tmp-XXXXXX");
+
+	if (mark <= name || strncmp(mark, ".tmp-", 5) != 0)
+		return false;
+	for (mark += 5; mark < end; mark++)
+		if (!isalnum((unsigned char)*mark))
+			return false;
+	return true;
+}
+
+void file_remove_temps(const char *path)
+{
+	cleanup(dir_closep) DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (is_temp(e->d_name))
+			unlinkat(dirfd(dir), e->d_name, 0);
 }
 
 int file_remove_tree(const char *path, struct error *err)

@@ -236,6 +236,33 @@ Test(file, removing_what_is_not_there_is_well)
 	cr_expect(strstr(err.text, "removing '/proc/self'"), "%s", err.text);
 }
 
+static void make_file(const char *name)
+{
+	cleanup(freep) char *path = path_join(dir, name);
+
+	cr_assert_eq(file_write_atomic(path, "", 0, 0600, NULL), 0);
+}
+
+Test(file, what_a_killed_writer_left_is_removed_and_nothing_else)
+{
+	static const char *const left[] = { "journal.tmp-a1B2c3", "a.tmp-b.tmp-ZZZZZZ" };
+	static const char *const kept[] = { "journal",	     ".tmp-a1B2c3",	 "x.tmp-short",
+					    "x.tmp-toolong", "x.tmp-a1B2c3.pem", "x.tmp-a1_2c3" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(left); i++)
+		make_file(left[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		make_file(kept[i]);
+	file_remove_temps(dir);
+	cr_expect_eq(count_files(), (int)ARRAY_SIZE(kept));
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		cleanup(freep) char *path = path_join(dir, kept[i]);
+
+		cr_expect(file_exists(path), "%s", kept[i]);
+	}
+	file_remove_temps("/tmp/there/is/no/such/directory");
+}
+
 Test(file, a_lock_keeps_others_out_and_ends_with_its_descriptor)
 {
 	cleanup(freep) char *path = path_join(dir, "lock");
