@@ -315,7 +315,6 @@ static bool run(struct loader *l)
 struct tree *tree_load(const char *text, size_t len, struct arena *arena, struct diagnostics *d)
 {
 	struct loader l = { .arena = arena, .d = d };
-	struct place top = { 1, 1, 1 };
 	bool whole;
 
 	if (len > SPEC_TEXT_MAX) {
@@ -339,11 +338,7 @@ struct tree *tree_load(const char *text, size_t len, struct arena *arena, struct
 	while (l.depth)
 		pop(&l);
 	yaml_parser_delete(&l.parser);
-	if (!whole)
-		return NULL;
-	if (!l.root)
-		diagnostics_error(d, "E0105", top, "the file is empty");
-	return l.root;
+	return whole ? l.root : NULL;
 }
 
 static struct tree *find(const struct tree *map, const char *key)

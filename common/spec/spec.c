@@ -37,6 +37,8 @@ int spec_expand(const struct spec_source *src, struct arena *arena, Sluice__V1__
 
 	diagnostics_init(d, src->file, src->text, MIN(src->len, (size_t)SPEC_TEXT_MAX));
 	root = tree_load(src->text, src->len, arena, d);
+	if (!root && !d->errors)
+		diagnostics_error(d, "E0105", (struct place){ 1, 1, 1 }, "the file is empty");
 	if (!root)
 		return -1;
 	check_keys(root, !environments_alone(src, root), d);

@@ -28,8 +28,8 @@ struct tree {
 	UT_hash_handle hh; /* of a key, while its map is read */
 };
 
-/* The one document of the text, or NULL with diagnostics. May return a tree and diagnostics
- * as well, where reading could go on. */
+/* The one document of the text. NULL with diagnostics, or without where there is none: nothing but
+ * comments. May return a tree and diagnostics as well, where reading could go on. */
 struct tree *tree_load(const char *text, size_t len, struct arena *arena, struct diagnostics *d);
 
 /* The value under a key, or NULL: absent, BAD, or `map` is NULL or no map. */

@@ -8,6 +8,8 @@ Test(check, each_mistake_is_told_with_its_number_place_and_a_hint)
 		{ "version: 1\njobs: {a: {run: x}}\n", "E0105", 1, 1,
 		  "the file has no `pipeline`" },
 		{ HEAD, "E0105", 1, 1, "the file has no `jobs`" },
+		{ "", "E0105", 1, 1, "the file is empty" },
+		{ "# nothing\n", "E0105", 1, 1, "the file is empty" },
 		{ HEAD "jobs: {}\n", "E0105", 3, 7, "`jobs` is empty" },
 		{ HEAD "jobs:\n", "E0106", 3, 6, "wants a map, not nothing" },
 		{ HEAD "jobs: [a]\n", "E0106", 3, 7, "wants a map, not a list" },

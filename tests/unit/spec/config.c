@@ -82,6 +82,19 @@ Test(config, the_file_changes_what_it_names_and_flags_change_it_again)
 	cr_expect_null(argv[5]);
 }
 
+Test(config, a_file_of_comments_alone_changes_nothing)
+{
+	static const char *const files[] = { "", "\n", "# every key is also a flag\n#slots: 9\n" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		cleanup(config_freep) struct config *c = config_new(table);
+		cleanup(buf_release) struct buf said = { 0 };
+
+		cr_expect_eq(read_text(c, files[i], &said), 0, "%s", buf_str(&said));
+		cr_expect_eq(config_int(c, "slots"), 4);
+	}
+}
+
 Test(config, a_file_that_is_wrong_is_told_with_places)
 {
 	static const struct {
