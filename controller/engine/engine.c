@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 enum {
@@ -92,28 +91,13 @@ static bool take_turn(struct engine *e)
 	return !list_empty(&e->turn) || !e->stopping;
 }
 
-static void checkpoint(struct engine *e)
-{
-	struct error err = { 0 };
-	bool idle;
-
-	lock_take(&e->lock);
-	idle = list_empty(&e->inbox);
-	lock_drop(&e->lock);
-	/* what cannot be moved now stays in the log, which is as durable */
-	if (store_checkpoint(e->store, idle, &err) < 0)
-		log_warn("%s", err.text);
-}
-
 static void *decide_for_ever(void *arg)
 {
 	struct engine *e = arg;
 
 	engine_turn(e); /* what the start left to do */
-	while (take_turn(e)) {
+	while (take_turn(e))
 		engine_turn(e);
-		checkpoint(e);
-	}
 	return NULL;
 }
 

@@ -76,31 +76,26 @@ static void remember(struct engine *e, const Sluice__V1__Event *event)
 
 /* The controller's row learns the hash of the last event, so that a cut end of the audit log shows.
  */
-static int write_events(struct engine *e, struct error *err)
+static void write_events(struct engine *e)
 {
 	Sluice__V1__Event *event;
 
 	while ((event = world_take_event(e->world))) {
-		int r = store_append_event(e->store, event, err);
-
-		if (r == 0) {
-			remember(e, event);
-			message_set_bytes(&e->world->counters->last_event_hash, event->hash.data,
-					  event->hash.len);
-			world_touch(e->world, &e->world->controller);
-		}
+		store_append_event(e->store, event);
+		remember(e, event);
+		message_set_bytes(&e->world->counters->last_event_hash, event->hash.data,
+				  event->hash.len);
+		world_touch(e->world, &e->world->controller);
 		message_free(event);
-		if (r < 0)
-			return -1;
 	}
-	return 0;
 }
 
 static int write_all(struct engine *e, struct error *err)
 {
 	e->n_fresh = 0;
-	if (store_begin(e->store, err) < 0 || write_events(e, err) < 0 ||
-	    world_changes(e->world, put, e->store, err) < 0)
+	store_begin(e->store);
+	write_events(e);
+	if (world_changes(e->world, put, e->store, err) < 0)
 		return -1;
 	return store_commit(e->store, err);
 }

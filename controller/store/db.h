@@ -46,6 +46,9 @@ int db_begin(struct db *db, struct error *err);
  * is on the disk: only opening it again tells. */
 int db_commit(struct db *db, struct error *err);
 void db_rollback(struct db *db); /* harmless without a transaction */
+/* Between transactions. true (as it is opened): a commit is on the disk when it returns, with all
+ * before it. false: it will be, before those after it, or with the next checkpoint. */
+int db_durable(struct db *db, bool durable, struct error *err);
 /* Moves what was committed from the log to its place. Never waits for readers. */
 int db_checkpoint(struct db *db, struct error *err);
 uint32_t db_log_pages(struct db *db); /* pages that wait for a checkpoint, as of the last commit */

@@ -1,5 +1,5 @@
 /*
- * SQLite: WAL, synchronous=FULL, one connection that writes and checkpoints.
+ * SQLite: WAL, synchronous=FULL or NORMAL, one connection that writes and checkpoints.
  *
  * Checkpoints never happen inside a commit (no autocheckpoint): the writer asks for one between
  * commits, when the log has grown. Only its connection does: two that checkpoint at once can
@@ -33,6 +33,7 @@ struct db {
 	sqlite3 *sqlite;
 	char *path;
 	bool was_clean; /* there was no log when it was opened */
+	bool durable;	/* commits are synced */
 	uint32_t log_pages;
 };
 
@@ -106,6 +107,7 @@ static int prepare_writer(struct db *db, struct error *err)
 		    "PRAGMA cell_size_check=ON",
 		    err) < 0)
 		return -1;
+	db->durable = true;
 	sqlite3_wal_hook(db->sqlite, note_log_size, db);
 	return 0;
 }
@@ -256,6 +258,16 @@ void db_rollback(struct db *db)
 {
 	if (!sqlite3_get_autocommit(db->sqlite))
 		sqlite3_exec(db->sqlite, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int db_durable(struct db *db, bool durable, struct error *err)
+{
+	if (db->durable == durable)
+		return 0;
+	if (db_exec(db, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", err) < 0)
+		return -1;
+	db->durable = durable;
+	return 0;
 }
 
 int db_checkpoint(struct db *db, struct error *err)

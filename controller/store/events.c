@@ -23,11 +23,8 @@ static struct digest pack(Sluice__V1__Event *event, struct buf *ret)
 	return digest_of(ret->data, ret->len);
 }
 
-static int insert(struct store *s, const Sluice__V1__Event *event, const struct buf *body,
-		  struct error *err)
+int event_write(struct connection *c, const struct record_item *event, struct error *err)
 {
-	struct connection *c = &s->writer;
-
 	if (!c->event_append)
 		c->event_append = db_prepare(c->db,
 					     "INSERT INTO events (seq, time_ms, kind, hash, body)"
@@ -35,15 +32,17 @@ static int insert(struct store *s, const Sluice__V1__Event *event, const struct 
 					     err);
 	if (!c->event_append)
 		return -1;
-	db_bind_int(c->event_append, 1, (int64_t)event->seq);
-	db_bind_int(c->event_append, 2, event->time_ms);
-	db_bind_int(c->event_append, 3, event->kind);
-	db_bind_bytes(c->event_append, 4, event->hash.data, event->hash.len);
-	db_bind_bytes(c->event_append, 5, body->data, body->len);
-	return db_step(c->event_append, err);
+	db_bind_int(c->event_append, 1, (int64_t)event->row.number);
+	db_bind_int(c->event_append, 2, event->row.time_ms);
+	db_bind_int(c->event_append, 3, event->row.state);
+	db_bind_bytes(c->event_append, 4, event->hash, DIGEST_SIZE);
+	db_bind_bytes(c->event_append, 5, event->row.body, event->row.len);
+	if (db_step(c->event_append, err) < 0)
+		return error_wrap(err, "event %" PRIu64, event->row.number);
+	return 0;
 }
 
-int store_append_event(struct store *s, Sluice__V1__Event *event, struct error *err)
+void store_append_event(struct store *s, Sluice__V1__Event *event)
 {
 	cleanup(buf_release) struct buf body = { 0 };
 	struct digest hash;
@@ -53,11 +52,16 @@ int store_append_event(struct store *s, Sluice__V1__Event *event, struct error *
 			  s->pending_event ? DIGEST_SIZE : 0);
 	hash = pack(event, &body);
 	message_set_bytes(&event->hash, hash.bytes, DIGEST_SIZE);
-	if (insert(s, event, &body, err) < 0)
-		return error_wrap(err, "event %" PRIu64, event->seq);
+	record_event(&s->record, &(struct record_item){
+					 .row = { .number = event->seq,
+						  .time_ms = event->time_ms,
+						  .state = (int)event->kind,
+						  .body = (const uint8_t *)body.data,
+						  .len = body.len },
+					 .hash = hash.bytes,
+				 });
 	s->pending_hash = hash;
 	s->pending_event = event->seq;
-	return 0;
 }
 
 static int damaged(int64_t seq, const char *how, struct error *err)
@@ -151,6 +155,8 @@ int reader_events(struct store_reader *r, uint64_t after, int limit, struct aren
 	if (limit < 1 || limit > EVENTS_MAX)
 		return error_set(err, ERR_INVALID, "%d events at once; 1 to %d are possible", limit,
 				 EVENTS_MAX);
+	if (store_settle(r->store, false, err) < 0)
+		return -1;
 	st = list(r, after, limit, err);
 	events = arena_alloc(a, (size_t)limit * sizeof(struct Sluice__V1__Event *));
 	if (!st)
@@ -216,7 +222,7 @@ int reader_verify_events(struct store_reader *r, uint64_t *ret_count, struct err
 	size_t n;
 
 	/* one snapshot for all, or the end would be another by the time it is compared */
-	if (db_exec(r->connection.db, "BEGIN", err) < 0)
+	if (store_settle(r->store, false, err) < 0 || db_exec(r->connection.db, "BEGIN", err) < 0)
 		return -1;
 	do {
 		arena_reset(a);

@@ -196,7 +196,7 @@ int reader_list(struct store_reader *r, enum row_kind kind, const struct row_fil
 	if (f->limit < 1 || f->limit > PAGE_MAX)
 		return error_set(err, ERR_INVALID, "a page of %d rows; 1 to %d are possible",
 				 f->limit, PAGE_MAX);
-	if (token_read(kind, f, &place, err) < 0)
+	if (token_read(kind, f, &place, err) < 0 || store_settle(r->store, false, err) < 0)
 		return -1;
 	st = row_query(&r->connection, kind, QUERY_LIST + variant_of(f), err);
 	if (!st)

@@ -142,10 +142,10 @@ int row_only(struct db_statement *st, enum row_kind kind, struct arena *a, Proto
 }
 
 /* Runs a statement of the writer with all the columns of a row bound. */
-static int run_with(struct store *s, enum query query, const struct row *row, int64_t *ret_changed,
-		    struct error *err)
+static int run_with(struct connection *c, enum query query, const struct row *row,
+		    int64_t *ret_changed, struct error *err)
 {
-	struct db_statement *st = row_query(&s->writer, row->kind, (int)query, err);
+	struct db_statement *st = row_query(c, row->kind, (int)query, err);
 
 	if (!st)
 		return -1;
@@ -164,14 +164,28 @@ static int run_with(struct store *s, enum query query, const struct row *row, in
 	return 0;
 }
 
-static int drop(struct store *s, const struct row *row, struct error *err)
+static int drop(struct connection *c, const struct row *row, struct error *err)
 {
-	struct db_statement *st = row_query(&s->writer, row->kind, QUERY_DELETE, err);
+	struct db_statement *st = row_query(c, row->kind, QUERY_DELETE, err);
 
 	if (!st)
 		return -1;
 	db_bind_text(st, 1, row->id);
 	return db_step(st, err);
+}
+
+int row_write(struct connection *c, const struct row *row, struct error *err)
+{
+	int64_t changed = 0;
+
+	if (row->gone)
+		return drop(c, row, err);
+	if (run_with(c, QUERY_PUT, row, &changed, err) < 0)
+		return -1;
+	if (changed == 0 && run_with(c, QUERY_MOVE, row, &changed, err) < 0)
+		return -1;
+	assert(changed == 1);
+	return 0;
 }
 
 static int check(const struct row *row, struct error *err)
@@ -189,17 +203,9 @@ static int check(const struct row *row, struct error *err)
 
 int store_put(struct store *s, const struct row *row, struct error *err)
 {
-	int64_t changed = 0;
-
 	if (check(row, err) < 0)
 		return -1;
-	if (row->gone)
-		return drop(s, row, err);
-	if (run_with(s, QUERY_PUT, row, &changed, err) < 0)
-		return -1;
-	if (changed == 0 && run_with(s, QUERY_MOVE, row, &changed, err) < 0)
-		return -1;
-	assert(changed == 1);
+	record_row(&s->record, row);
 	return 0;
 }
 
@@ -207,9 +213,12 @@ int store_load(struct store *s, enum row_kind kind,
 	       int (*load)(void *arg, ProtobufCMessage *message, struct error *err), void *arg,
 	       struct error *err)
 {
-	struct db_statement *st = row_query(&s->writer, kind, QUERY_LOAD, err);
+	struct db_statement *st;
 	int r = -1;
 
+	if (store_settle(s, false, err) < 0)
+		return -1;
+	st = row_query(&s->own, kind, QUERY_LOAD, err);
 	while (st && (r = db_step(st, err)) > 0) {
 		ProtobufCMessage *m = row_message(st, kind, NULL, err);
 
@@ -257,38 +266,86 @@ static int by_number(struct connection *c, enum row_kind kind, uint64_t number, 
 	return row_only(st, kind, a, ret, err);
 }
 
+/* 1 when this row is committed and not in its table yet, with its message, or NULL if it is gone;
+ * 0; -1. */
+static int get_pending(struct store *s, enum row_kind kind, const char *id, ProtobufCMessage **ret,
+		       struct error *err)
+{
+	const struct row *row;
+	LOCKED(&s->lock);
+
+	row = pending_find(&s->waiting, kind, id);
+	if (!row)
+		row = pending_find(&s->writing, kind, id);
+	if (!row)
+		return 0;
+	*ret = NULL;
+	if (row->gone)
+		return 1;
+	*ret = message_unpack(row_descriptor(kind), NULL, row->body, row->len, err);
+	return *ret ? 1 : -1;
+}
+
 int store_get(struct store *s, enum row_kind kind, const char *id, ProtobufCMessage **ret,
 	      struct error *err)
 {
-	return get(&s->writer, kind, id, NULL, ret, err);
+	ProtobufCMessage *m = NULL;
+	int found = get_pending(s, kind, id, &m, err);
+
+	if (found == 0)
+		return get(&s->own, kind, id, NULL, ret, err);
+	if (found > 0 && m)
+		*ret = m;
+	return found > 0 ? m != NULL : -1;
+}
+
+/* Other columns than the id are known to the tables alone. */
+static int settle_kind(struct store *s, enum row_kind kind, struct error *err)
+{
+	bool behind;
+
+	lock_take(&s->lock);
+	behind = s->waiting.rows[kind] || s->writing.rows[kind];
+	lock_drop(&s->lock);
+	return behind ? store_settle(s, false, err) : 0;
 }
 
 int store_find(struct store *s, enum row_kind kind, const char *parent, const char *key,
 	       ProtobufCMessage **ret, struct error *err)
 {
-	return find(&s->writer, kind, (const char *[]){ parent, key }, NULL, ret, err);
+	if (settle_kind(s, kind, err) < 0)
+		return -1;
+	return find(&s->own, kind, (const char *[]){ parent, key }, NULL, ret, err);
 }
 
 int store_by_number(struct store *s, enum row_kind kind, uint64_t number, ProtobufCMessage **ret,
 		    struct error *err)
 {
-	return by_number(&s->writer, kind, number, NULL, ret, err);
+	if (settle_kind(s, kind, err) < 0)
+		return -1;
+	return by_number(&s->own, kind, number, NULL, ret, err);
 }
 
 int reader_get(struct store_reader *r, enum row_kind kind, const char *id, struct arena *a,
 	       ProtobufCMessage **ret, struct error *err)
 {
+	if (store_settle(r->store, false, err) < 0)
+		return -1;
 	return get(&r->connection, kind, id, a, ret, err);
 }
 
 int reader_find(struct store_reader *r, enum row_kind kind, const char *const names[2],
 		struct arena *a, ProtobufCMessage **ret, struct error *err)
 {
+	if (store_settle(r->store, false, err) < 0)
+		return -1;
 	return find(&r->connection, kind, names, a, ret, err);
 }
 
 int reader_by_number(struct store_reader *r, enum row_kind kind, uint64_t number, struct arena *a,
 		     ProtobufCMessage **ret, struct error *err)
 {
+	if (store_settle(r->store, false, err) < 0)
+		return -1;
 	return by_number(&r->connection, kind, number, a, ret, err);
 }

@@ -96,10 +96,50 @@ static int make_first(struct db *db, struct error *err)
 		       err);
 }
 
-/* Version n is what the first n of these make. Append only. */
+/* One row: the number of the last commit that the tables hold, and whether the log of commits may
+ * hold more (redo.h). */
+static int make_redo(struct db *db, struct error *err)
+{
+	return db_exec(db,
+		       "CREATE TABLE redo (number BIGINT NOT NULL, in_use BIGINT NOT NULL);"
+		       "INSERT INTO redo (number, in_use) VALUES (0, 0)",
+		       err);
+}
+
+/* Version n is what the first n of these make. Append only. What is in the log of commits is
+ * written by the same version: the new one refuses it (redo.h). */
 static const struct migration migrations[] = {
 	{ make_first },
+	{ make_redo },
 };
+
+enum { FIRST_WITH_REDO = 2 };
+
+int schema_version(void)
+{
+	return ARRAY_SIZE(migrations);
+}
+
+int schema_redo(struct db *db, uint64_t *ret_number, bool *ret_in_use, struct error *err)
+{
+	struct db_statement *st;
+	int version, r;
+
+	*ret_number = 0;
+	*ret_in_use = false;
+	if (db_version(db, &version, err) < 0)
+		return -1;
+	if (version < FIRST_WITH_REDO)
+		return 0;
+	st = db_prepare(db, "SELECT number, in_use FROM redo", err);
+	r = st ? db_step(st, err) : -1;
+	if (r > 0) {
+		*ret_number = (uint64_t)db_int(st, 0);
+		*ret_in_use = db_int(st, 1) != 0;
+	}
+	db_finish(st);
+	return r < 0 ? -1 : 0;
+}
 
 static int sync_file(const char *path, struct error *err)
 {

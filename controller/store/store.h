@@ -1,10 +1,12 @@
 /*
  * store.h - rows, durable
  *
- * Each row is a protobuf message with a few indexed columns (proto/row.h). Exactly one
- * connection writes and checkpoints: the engine's. Handlers read over read-only connections of
- * their own, lent by a pool. Events are append-only and hash-chained:
- * hash = SHA-256(packed event without `hash`, `prev_hash` included).
+ * Each row is a protobuf message with a few indexed columns (proto/row.h). A commit is one record
+ * in a log beside the database (PATH.redo0 and PATH.redo1), synced: that is all the engine waits
+ * for. A thread of the store brings it to the tables, at most 100 ms later unless the disk is full,
+ * over the one connection that writes and checkpoints. Handlers read over read-only connections of
+ * their own, lent by a pool; each query finds what was committed before it. Events are append-only
+ * and hash-chained: hash = SHA-256(packed event without `hash`, `prev_hash` included).
  *
  * A schema newer than this program is refused; an older one is migrated forward at open, in one
  * transaction, after a copy of the database. Damage is reported, never guessed around.
@@ -29,19 +31,16 @@ const char *store_path(const struct store *s);
 DEFINE_CLEANUP(struct store *, store_close)
 
 /* ---- the writer: one thread ---- */
-int store_begin(struct store *s, struct error *err);
+void store_begin(struct store *s);
 int store_put(struct store *s, const struct row *row,
 	      struct error *err); /* insert, replace or delete */
 /* A message on the heap; sets both hashes. Its seq is greater than the last one's. */
-int store_append_event(struct store *s, Sluice__V1__Event *event, struct error *err);
-/* From store_begin() on, ERR_EXHAUSTED means that the disk is full: after store_rollback() the
- * store is as before the transaction, and usable. Any other failure of a commit leaves it open what
- * is on the disk: only opening the store again tells. */
+void store_append_event(struct store *s, Sluice__V1__Event *event);
+/* ERR_EXHAUSTED means that the disk is full: the store is as before the transaction, and usable.
+ * Any other failure leaves it open what is on the disk: only opening the store again tells. err is
+ * not NULL. */
 int store_commit(struct store *s, struct error *err);
-void store_rollback(struct store *s);
-/* Between transactions: moves what was committed to its place in the file when enough has gathered
- * (2 MiB when idle, else 8 MiB). Takes milliseconds; readers are not in the way. */
-int store_checkpoint(struct store *s, bool idle, struct error *err);
+void store_rollback(struct store *s); /* harmless after a commit */
 /* The last committed event: its number, 0 when there is none, and its hash (32 bytes, or NULL). */
 uint64_t store_last_event(const struct store *s, const uint8_t **ret_hash);
 /* Every open row of a kind, by number then time; jobs and specs of every open run, by the run's
@@ -49,7 +48,7 @@ uint64_t store_last_event(const struct store *s, const uint8_t **ret_hash);
 int store_load(struct store *s, enum row_kind kind,
 	       int (*load)(void *arg, ProtobufCMessage *message, struct error *err), void *arg,
 	       struct error *err);
-/* Reads within the writer's transaction, for world_source. 1, 0, -1. find: the newest with this
+/* Reads of what was committed, for world_source. 1, 0, -1. find: the newest with this
  * parent (NULL: any) and key. */
 int store_get(struct store *s, enum row_kind kind, const char *id, ProtobufCMessage **ret,
 	      struct error *err);

@@ -43,7 +43,7 @@ void house_put(struct house *h, enum row_kind kind, const void *message)
 	message_pack_buf(message, &body);
 	row.body = (const uint8_t *)body.data;
 	row.len = body.len;
-	cr_assert_eq(store_begin(h->store, &h->err), 0, "%s", h->err.text);
+	store_begin(h->store);
 	cr_assert_eq(store_put(h->store, &row, &h->err), 0, "%s", h->err.text);
 	cr_assert_eq(store_commit(h->store, &h->err), 0, "%s", h->err.text);
 }
