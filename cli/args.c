@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 static const struct flag common_flags[] = {
 	{ 0, "context", "NAME", "talk to this context's controller instead of the current one's" },

@@ -11,7 +11,7 @@
 #include "cli/out.h"
 #include "cli/verbs.h"
 #include "spec/spec.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_SARIF, FORMATS };
 

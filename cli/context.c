@@ -10,7 +10,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum { FILE_LIMIT = 1 << 20 };
 

@@ -16,7 +16,7 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 #include "cli/watch.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 static const struct paged runs_paged = { &sluice__v1__runs__descriptor, "List", "runs" };
 

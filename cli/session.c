@@ -13,7 +13,7 @@
 #include "cli/stubs.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum { TOKEN_LIMIT = 4096 };
 

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "spec/keys.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum { CHOICES_MAX = 16 };
 

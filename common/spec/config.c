@@ -16,7 +16,7 @@
 #include "base/file.h"
 #include "spec/scalar.h"
 #include "spec/spec.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 #include "spec/tree.h"
 
 struct item {

@@ -8,7 +8,7 @@
 #include "expr/expr.h"
 #include "expr/graph.h"
 #include "spec/build.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum {
 	SECOND = 1000,

@@ -7,7 +7,7 @@
 
 #include "expr/expr.h"
 #include "spec/build.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 struct gate {
 	const struct tree *tree;  /* the expectation */

@@ -7,7 +7,7 @@
 
 #include "expr/graph.h"
 #include "spec/build.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 struct reference {
 	size_t job_len; /* of "job" */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "spec/build.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 static const char source_name[] = "source";
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "spec/build.h"
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 enum { VALUE_MAX = 4096 };
 

@@ -3,7 +3,7 @@
  * rolling rows. Near enough is a third of the longer word (retires, retry); longer words than
  * LENGTH_MAX are nobody's typo.
  */
-#include "spec/suggest.h"
+#include "base/suggest.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * suggest.h - "did you mean `retry`?"
  */
-#ifndef SPEC_SUGGEST_H
-#define SPEC_SUGGEST_H
+#ifndef BASE_SUGGEST_H
+#define BASE_SUGGEST_H
 
 #include <stddef.h>
 
