@@ -287,6 +287,41 @@ static int put(struct cli *cli, struct error *err)
 	return STATUS_OK;
 }
 
+static void join(char **items, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_printf(out, "%s%s", i ? ", " : "", items[i]);
+}
+
+/* Where it went: the releases that hold it, or what was made from it. */
+static void put_releases(const Sluice__V1__LineageReply *reply, const struct look *look,
+			 struct buf *out)
+{
+	static const char *const headings[] = { "RELEASE",  "PIPELINE",	   "MADE", "LIVE IN",
+						"VERIFIED", "QUARANTINED", NULL };
+	cleanup(table_freep) struct table *t = table_new(headings);
+	char ago[AGE];
+
+	if (!reply->n_releases)
+		return;
+	for (size_t i = 0; i < reply->n_releases; i++) {
+		const Sluice__V1__LineageRelease *r = reply->releases[i];
+		cleanup(buf_release) struct buf live = { 0 }, verified = { 0 }, bad = { 0 };
+
+		join(r->live_in, r->n_live_in, &live);
+		join(r->verified_in, r->n_verified_in, &verified);
+		join(r->quarantined, r->n_quarantined, &bad);
+		table_cellf(t, BOLD, "r%u", r->number);
+		table_cell(t, PLAIN, r->pipeline);
+		table_cell(t, DIM, age(r->created_ms, look->now_ms, ago));
+		table_cell(t, GREEN, live.len ? buf_str(&live) : "-");
+		table_cell(t, PLAIN, verified.len ? buf_str(&verified) : "-");
+		table_cell(t, RED, buf_str(&bad));
+	}
+	buf_putc(out, '\n');
+	table_render(t, look, "", out);
+}
+
 static int lineage(struct cli *cli, struct error *err)
 {
 	bool down = flag_given(&cli->args, "down");
@@ -307,7 +342,11 @@ static int lineage(struct cli *cli, struct error *err)
 
 		for (size_t i = 1; i < reply->n_nodes; i++)
 			add_artifact(t, reply->nodes[i]->artifact, look.now_ms);
-		table_render(t, &look, "Nothing was made from it.", &text);
+		table_render(t, &look,
+			     reply->n_releases ? "No artifact was made from it."
+					       : "Nothing was made from it.",
+			     &text);
+		put_releases(reply, &look, &text);
 	}
 	out_buf(&text);
 	return STATUS_OK;
@@ -336,7 +375,7 @@ static const struct flag put_flags[] = {
 	{ 0 },
 };
 static const struct flag lineage_flags[] = {
-	{ 0, "down", NULL, "what was made from it instead" },
+	{ 0, "down", NULL, "what was made from it instead, and where that is live" },
 	{ 0 },
 };
 

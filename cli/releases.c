@@ -98,6 +98,24 @@ static void put_head(const Sluice__V1__Release *r, const struct look *look, stru
 		   age(r->created_ms, look->now_ms, ago));
 }
 
+/* "production (rolled back: chargebacks up; admin, 2m10s ago)" */
+static void put_quarantines(const Sluice__V1__Release *r, const struct look *look, struct buf *out)
+{
+	char ago[AGE];
+
+	for (size_t i = 0; i < r->n_quarantined; i++) {
+		buf_printf(out, "%s%s", i ? ", " : "", r->quarantined[i]);
+		for (size_t k = 0; k < r->n_quarantines; k++) {
+			const Sluice__V1__Quarantine *q = r->quarantines[k];
+
+			if (strcmp(q->environment, r->quarantined[i]) == 0)
+				buf_printf(out, " (%s; %s%s%s)", q->reason, q->actor,
+					   *q->actor ? ", " : "",
+					   age(q->since_ms, look->now_ms, ago));
+		}
+	}
+}
+
 static void put_facts(const Sluice__V1__ReleaseDetail *d, const struct look *look, struct buf *out)
 {
 	cleanup(buf_release) struct buf live = { 0 }, verified = { 0 }, bad = { 0 }, params = { 0 };
@@ -106,7 +124,7 @@ static void put_facts(const Sluice__V1__ReleaseDetail *d, const struct look *loo
 
 	join(d->live_in, d->n_live_in, &live);
 	join(d->verified_in, d->n_verified_in, &verified);
-	join(r->quarantined, r->n_quarantined, &bad);
+	put_quarantines(r, look, &bad);
 	for (size_t i = 0; i < r->n_params; i++)
 		buf_printf(&params, "%s%s=%s", i ? " " : "", r->params[i]->name,
 			   r->params[i]->value);

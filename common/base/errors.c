@@ -155,7 +155,9 @@ const struct error_entry error_catalogue[] = {
 	{ "E0403", ERR_CONFLICT, "release is quarantined",
 	  "This release was rolled back or failed its verification; it is not promoted again by "
 	  "itself.",
-	  "" },
+	  "make a better release: sluice submit; or promote it all the same, which is recorded, "
+	  "with "
+	  "--override REASON (role approver)" },
 	{ "E0404", ERR_CONFLICT, "not verified in the environment before",
 	  "An environment with `after:` takes only releases that passed the environment named "
 	  "there and soaked.",

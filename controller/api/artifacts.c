@@ -251,7 +251,7 @@ int artifacts_lineage(struct rpc_call *call, const Sluice__V1__LineageRequest *r
 	reply->nodes = arena_alloc(w.arena, NODES * sizeof *reply->nodes);
 	walk_add(&w, first, 0);
 	if (request->down)
-		return walk_down(&w, err);
+		return walk_down(&w, err) < 0 ? -1 : releases_holding(call, r, reply, err);
 	for (size_t at = 0; at < reply->n_nodes; at++)
 		if (walk_up(&w, reply->nodes[at], err) < 0)
 			return -1;

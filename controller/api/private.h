@@ -77,6 +77,9 @@ Sluice__V1__Job *find_job(struct store_reader *r, const Sluice__V1__Run *run, co
 /* 0 is the last. NULL without an error: it has none yet. */
 Sluice__V1__Attempt *find_attempt(struct store_reader *r, const Sluice__V1__Job *job,
 				  uint32_t number, struct arena *a, struct error *err);
+/* Into reply: the newest releases that hold one of its nodes, and where they are. */
+int releases_holding(struct rpc_call *call, struct store_reader *r, Sluice__V1__LineageReply *reply,
+		     struct error *err);
 Sluice__V1__Release *find_release(struct store_reader *r, const char *text, struct arena *a,
 				  struct error *err);
 Sluice__V1__Artifact *find_artifact(struct store_reader *r, const char *text, struct arena *a,

@@ -9,6 +9,7 @@
 
 enum {
 	LISTED = 100,	     /* releases of one page */
+	SCANNED = 5000,	     /* newest releases that are looked through for an artifact */
 	METRICS_LISTED = 16, /* of each part in a page; one release alone has all */
 };
 
@@ -87,6 +88,66 @@ static int list(struct rpc_call *call, const Sluice__V1__ListReleasesRequest *re
 		reply->releases[reply->n_releases++] = d;
 	}
 	reply->next = (char *)page.next;
+	return 0;
+}
+
+/* ---- what holds an artifact ---- */
+
+static bool holds(const Sluice__V1__Release *release, const Sluice__V1__LineageReply *reply)
+{
+	for (size_t i = 0; i < release->n_parts; i++)
+		for (size_t k = 0; k < reply->n_nodes; k++)
+			if (strcmp(release->parts[i]->digest, reply->nodes[k]->artifact->digest) ==
+			    0)
+				return true;
+	return false;
+}
+
+static int add_holder(struct rpc_call *call, const Sluice__V1__Release *release,
+		      Sluice__V1__LineageReply *reply, struct error *err)
+{
+	cleanup(message_freep) Sluice__V1__ReleaseDetail *where = NULL;
+	Sluice__V1__ReleaseDetail copy = SLUICE__V1__RELEASE_DETAIL__INIT;
+	Sluice__V1__LineageRelease *made;
+
+	if (engine_read(api_of(call)->engine, releases_where, release->id, &where, err) < 0 ||
+	    api_copy(rpc_arena(call), where, &copy.base, err) < 0)
+		return -1;
+	made = arena_alloc(rpc_arena(call), sizeof *made);
+	sluice__v1__lineage_release__init(made);
+	made->id = release->id;
+	made->number = release->number;
+	made->pipeline = release->pipeline;
+	made->created_ms = release->created_ms;
+	made->live_in = copy.live_in;
+	made->n_live_in = copy.n_live_in;
+	made->verified_in = copy.verified_in;
+	made->n_verified_in = copy.n_verified_in;
+	made->quarantined = release->quarantined;
+	made->n_quarantined = release->n_quarantined;
+	reply->releases[reply->n_releases++] = made;
+	return 0;
+}
+
+int releases_holding(struct rpc_call *call, struct store_reader *r, Sluice__V1__LineageReply *reply,
+		     struct error *err)
+{
+	struct row_filter filter = { .limit = 1000, .after = "" };
+	struct row_page page;
+
+	reply->releases = arena_zalloc(rpc_arena(call), LISTED * sizeof *reply->releases);
+	for (int seen = 0; seen < SCANNED; seen += filter.limit) {
+		if (reader_list(r, ROW_RELEASE, &filter, rpc_arena(call), &page, err) < 0)
+			return -1;
+		for (size_t i = 0; i < page.count && reply->n_releases < LISTED; i++)
+			if (holds((Sluice__V1__Release *)page.messages[i], reply) &&
+			    add_holder(call, (Sluice__V1__Release *)page.messages[i], reply, err) <
+				    0)
+				return -1;
+		filter.after = page.next;
+		if (!*page.next || reply->n_releases == LISTED)
+			break;
+	}
 	return 0;
 }
 

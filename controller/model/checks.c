@@ -89,9 +89,11 @@ static void check_present(struct asking *a)
 static void check_quarantine(struct asking *a)
 {
 	if (environment_is_quarantined(a->env, a->r->row->id) ||
-	    release_is_quarantined(a->r, a->env->row->name))
-		refuse(a, "E0403", "%s is quarantined in '%s'", a->name, a->env->row->name);
-	else
+	    release_is_quarantined(a->r, a->env->row->name)) {
+		cleanup(freep) char *why = release_quarantine_text(a->w, a->r, a->env->row->name);
+
+		refuse(a, "E0403", "%s", why);
+	} else
 		answer(a, CHECK_YES, "", "not quarantined");
 }
 
@@ -131,9 +133,11 @@ static void check_after(struct asking *a)
 		return;
 	}
 	v = verification(before, a->r->row->id);
-	if (environment_is_quarantined(before, a->r->row->id))
-		refuse(a, "E0404", "%s is quarantined in '%s'", a->name, after);
-	else if (v)
+	if (environment_is_quarantined(before, a->r->row->id)) {
+		cleanup(freep) char *why = release_quarantine_text(a->w, a->r, after);
+
+		refuse(a, "E0404", "%s", why);
+	} else if (v)
 		answer(a, CHECK_YES, "", "verified in %s %s ago", after,
 		       duration_format(MAX(a->w->now.wall_ms - v->at_ms, 0), took));
 	else if (has_promotion(before, a->r) && !a->checks->override[0])

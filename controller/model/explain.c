@@ -124,7 +124,8 @@ struct survey {
 	const struct agent *nearest; /* of those that could: fits after the fewest ends */
 	enum misfit nearest_misfit;
 	uint32_t ends;
-	uint32_t ends_run; /* the run whose end is the last of these */
+	uint32_t ends_run;	       /* the run whose end is the last of these */
+	const struct agent *absent[3]; /* the first of those draining or not connected */
 	struct room after;
 	const struct agent *fits;
 };
@@ -200,6 +201,9 @@ static void survey(struct world *w, const struct needs *n, const struct queue *q
 		m = q ? fit(w, q, agent, &gpus) : fit_idle(w, n, agent);
 		s->matching += m != MISFIT_LABELS;
 		s->able += m == FITS || m >= MISFIT_DRAINING;
+		if ((m == MISFIT_DRAINING || m == MISFIT_DISCONNECTED) &&
+		    s->draining + s->disconnected < ARRAY_SIZE(s->absent))
+			s->absent[s->draining + s->disconnected] = agent;
 		s->draining += m == MISFIT_DRAINING;
 		s->disconnected += m == MISFIT_DISCONNECTED;
 		if (m == FITS)
@@ -236,18 +240,35 @@ static void say_never(const struct survey *s, const struct needs *n, struct buf 
 	}
 }
 
+/* "gpu-02 is draining (ada: new disks)", "gpu-03 is not connected". */
+static void add_absent(const struct agent *agent, struct buf *out)
+{
+	bool draining = agent->row->state == SLUICE__V1__AGENT__STATE__DRAINING;
+
+	buf_printf(out, "%s is %s", agent->row->name, draining ? "draining" : "not connected");
+	if (draining && agent->row->state_reason[0])
+		buf_printf(out, " (%s)", agent->row->state_reason);
+}
+
+static void add_all_absent(const struct survey *s, struct buf *out)
+{
+	uint32_t n = s->draining + s->disconnected;
+
+	for (uint32_t i = 0; i < MIN(n, (uint32_t)ARRAY_SIZE(s->absent)); i++) {
+		if (i)
+			buf_puts(out, ", ");
+		add_absent(s->absent[i], out);
+	}
+	if (n > ARRAY_SIZE(s->absent))
+		buf_printf(out, " and %u more", n - (uint32_t)ARRAY_SIZE(s->absent));
+}
+
 static void say_absent(const struct survey *s, const struct needs *n, struct buf *out)
 {
-	const char *what = s->draining == s->able	? "draining"
-			   : s->disconnected == s->able ? "not connected"
-							: "draining or not connected";
-
-	if (s->able == 1)
-		buf_puts(out, "the only agent");
-	else
-		buf_printf(out, "all %u agents", s->able);
+	add_all_absent(s, out);
+	buf_puts(out, s->able == 1 ? ", and no other agent" : ", and no other agents");
 	add_where(out, n);
-	buf_printf(out, " that can take it %s %s", s->able == 1 ? "is" : "are", what);
+	buf_puts(out, " can take it");
 }
 
 static void say_busy(struct world *w, const struct survey *s, const struct needs *n,
@@ -271,11 +292,15 @@ static void say_busy(struct world *w, const struct survey *s, const struct needs
 	buf_printf(out, "; %s has ", s->nearest->row->name);
 	add_have(out, have(s->nearest, n->resources, &used, m), m);
 	buf_puts(out, m == MISFIT_DISK ? "" : " free");
-	if (!s->ends || m == MISFIT_DISK)
+	if (s->ends && m != MISFIT_DISK) {
+		buf_puts(out, ", ");
+		add_have(out, have(s->nearest, n->resources, &s->after, m), m);
+		buf_printf(out, " after #%u", s->ends_run);
+	}
+	if (!s->draining && !s->disconnected)
 		return;
-	buf_puts(out, ", ");
-	add_have(out, have(s->nearest, n->resources, &s->after, m), m);
-	buf_printf(out, " after #%u", s->ends_run);
+	buf_puts(out, "; ");
+	add_all_absent(s, out);
 }
 
 static void say(struct world *w, const struct survey *s, const struct needs *n,

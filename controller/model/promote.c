@@ -218,6 +218,15 @@ struct rolling_back {
 	struct release *bad, *target;
 };
 
+static int refuse_quarantined(const struct rolling_back *a, struct error *err)
+{
+	cleanup(freep) char *why = release_quarantine_text(a->w, a->target, a->env->row->name);
+
+	error_id(err, "E0403", "%s", why);
+	return error_hint(err, "name another release with --to, or none: sluice env history %s",
+			  a->env->row->name);
+}
+
 static int check_named(struct rolling_back *a, struct error *err)
 {
 	const struct environment *env = a->env;
@@ -234,7 +243,7 @@ static int check_named(struct rolling_back *a, struct error *err)
 		return error_id(err, "E0409", "%s was never live and good in '%s'", name,
 				env->row->name);
 	if (environment_is_quarantined(env, a->target->row->id))
-		return error_id(err, "E0403", "%s is quarantined in '%s'", name, env->row->name);
+		return refuse_quarantined(a, err);
 	return release_present(a->w, a->target, err);
 }
 
@@ -273,11 +282,12 @@ static struct promotion *roll_back(struct rolling_back *a)
 	struct run *verify = a->under_way ? a->under_way->verify : NULL;
 
 	if (a->target) {
+		cleanup(freep) char *text = rolled_back_text(why);
 		struct promotion *q;
 
 		if (!a->under_way || !promotion_is_rollback(a->under_way))
-			release_quarantine(a->w, a->env, a->bad, reason);
-		q = rollback_begin(a->w, a->env, a->target, a->under_way, actor, reason);
+			release_quarantine(a->w, a->env, a->bad, actor, text);
+		q = rollback_begin(a->w, a->env, a->target, a->under_way, actor, why);
 		promotion_set_from(a->w, q, a->bad);
 		return q;
 	}

@@ -22,14 +22,17 @@ size_t promotion_hosts_in(const struct promotion *p, Sluice__V1__EnvironmentHost
 /* A person is needed. */
 void promotion_degrade(struct world *w, struct environment *env, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* For this environment and all after it. */
+/* For this environment and all after it; actor: the person whose doing it is, or NULL. */
 void release_quarantine(struct world *w, const struct environment *env, struct release *r,
-			const char *why);
+			const Sluice__V1__Actor *actor, const char *why);
 void environment_find_previous(struct world *w, struct environment *env);
 /* Where to go back to from `bad`; NULL: nowhere. */
 struct release *rollback_target(struct world *w, const struct environment *env,
 				const struct release *bad);
-/* Takes the next phi and begins; ends `failed` (may be NULL) as ROLLED_BACK. */
+/* "rolled back: chargebacks up", or "rolled back" when nobody said why; on the heap. */
+char *rolled_back_text(const char *why);
+/* Takes the next phi and begins; ends `failed` (may be NULL) as ROLLED_BACK. With an actor the
+ * reason is what that person said, or "". */
 struct promotion *rollback_begin(struct world *w, struct environment *env, struct release *target,
 				 struct promotion *failed, const Sluice__V1__Actor *actor,
 				 const char *reason);

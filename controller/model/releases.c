@@ -35,6 +35,30 @@ bool release_is_quarantined(const struct release *r, const char *environment)
 	return false;
 }
 
+Sluice__V1__Quarantine *release_quarantine_of(const struct release *r, const char *environment)
+{
+	for (size_t i = 0; i < r->row->n_quarantines; i++)
+		if (!strcmp(r->row->quarantines[i]->environment, environment))
+			return r->row->quarantines[i];
+	return NULL;
+}
+
+char *release_quarantine_text(const struct world *w, const struct release *r,
+			      const char *environment)
+{
+	const Sluice__V1__Quarantine *q = release_quarantine_of(r, environment);
+	bool elsewhere = q && strcmp(q->origin, environment) != 0;
+	char name[RELEASE_NAME], took[CLOCK_TEXT];
+
+	release_name(r, name);
+	if (!q)
+		return xprintf("%s is quarantined in '%s'", name, environment);
+	duration_format(MAX(w->now.wall_ms - q->since_ms, INT64_C(0)), took);
+	return xprintf("%s is quarantined in '%s' for %s%s%s%s%s: %s", name, environment, took,
+		       q->actor[0] ? ", by " : "", q->actor, elsewhere ? ", because of " : "",
+		       elsewhere ? q->origin : "", q->reason);
+}
+
 int release_present(struct world *w, const struct release *r, struct error *err)
 {
 	char name[RELEASE_NAME];

@@ -22,6 +22,13 @@ int release_make(struct world *w, struct job *job, struct error *err);
 /* Adds an evaluation (taken), in the place of one of the same artifact, set, evaluator and job. */
 void release_add_evaluation(struct world *w, struct release *r, Sluice__V1__Evaluation *e);
 bool release_is_quarantined(const struct release *r, const char *environment);
+/* Why, since when, by whom; NULL: that was never kept. */
+Sluice__V1__Quarantine *release_quarantine_of(const struct release *r, const char *environment);
+/* "r3 is quarantined in 'production' for 2m10s, by admin: rolled back: chargebacks up"; on the
+ * heap.
+ */
+char *release_quarantine_text(const struct world *w, const struct release *r,
+			      const char *environment);
 /* "r57"; "no release" for NULL */
 char *release_name(const struct release *r, char ret[RELEASE_NAME]);
 /* -1: a part's bytes are gone; names it. */

@@ -36,7 +36,25 @@ void promotion_degrade(struct world *w, struct environment *env, const char *fmt
 
 /* ---- quarantine ---- */
 
-static void quarantine_in(struct world *w, struct environment *env, struct release *r)
+/* The newest reason counts. */
+static void keep_reason(struct world *w, struct release *r, const struct environment *env,
+			const Sluice__V1__Quarantine *why)
+{
+	Sluice__V1__Quarantine *q = release_quarantine_of(r, env->row->name);
+
+	if (!q) {
+		q = message_new(&sluice__v1__quarantine__descriptor);
+		message_set_string(&q->environment, env->row->name);
+		message_append(r->row, quarantines, q);
+	}
+	message_set_string(&q->reason, why->reason);
+	message_set_string(&q->actor, why->actor);
+	message_set_string(&q->origin, why->origin);
+	q->since_ms = w->now.wall_ms;
+}
+
+static void quarantine_in(struct world *w, struct environment *env, struct release *r,
+			  const Sluice__V1__Quarantine *why)
 {
 	if (!environment_is_quarantined(env, r->row->id)) {
 		if (env->row->n_quarantined >= ENVIRONMENT_QUARANTINED) {
@@ -49,6 +67,7 @@ static void quarantine_in(struct world *w, struct environment *env, struct relea
 	}
 	if (!release_is_quarantined(r, env->row->name))
 		message_append(r->row, quarantined, xstrdup(env->row->name));
+	keep_reason(w, r, env, why);
 	if (!strcmp(env->row->waiting, r->row->id))
 		message_set_string(&env->row->waiting, "");
 	environment_find_previous(w, env);
@@ -57,18 +76,23 @@ static void quarantine_in(struct world *w, struct environment *env, struct relea
 }
 
 void release_quarantine(struct world *w, const struct environment *env, struct release *r,
-			const char *why)
+			const Sluice__V1__Actor *actor, const char *why)
 {
+	Sluice__V1__Quarantine reason = SLUICE__V1__QUARANTINE__INIT;
 	struct environment **all;
 	size_t n = environments_in_order(w, &all);
 	char name[RELEASE_NAME];
 	Sluice__V1__Event *e;
 
+	reason.reason = (char *)why;
+	reason.origin = env->row->name;
+	if (actor)
+		reason.actor = actor->name;
 	for (size_t i = 0; i < n; i++)
 		if (environment_is_downstream(w, all[i], env))
-			quarantine_in(w, all[i], r);
+			quarantine_in(w, all[i], r, &reason);
 	free(all);
-	e = world_event(w, SLUICE__V1__EVENT_KIND__EVENT_RELEASE_QUARANTINED, NULL,
+	e = world_event(w, SLUICE__V1__EVENT_KIND__EVENT_RELEASE_QUARANTINED, actor,
 			"%s is quarantined in '%s' and what comes after it: %s",
 			release_name(r, name), env->row->name, why);
 	event_of_environment(e, env);
@@ -101,6 +125,11 @@ struct release *rollback_target(struct world *w, const struct environment *env,
 	return r;
 }
 
+char *rolled_back_text(const char *why)
+{
+	return xprintf("rolled back%s%s", why[0] ? ": " : "", why);
+}
+
 struct promotion *rollback_begin(struct world *w, struct environment *env, struct release *target,
 				 struct promotion *failed, const Sluice__V1__Actor *actor,
 				 const char *reason)
@@ -108,17 +137,19 @@ struct promotion *rollback_begin(struct world *w, struct environment *env, struc
 	struct promotion *q = promotion_create(
 		w, env, target,
 		actor ? PROMOTION_CAUSE(ROLLBACK_PERSON) : PROMOTION_CAUSE(ROLLBACK_FAILED), actor);
+	cleanup(freep) char *held = actor ? rolled_back_text(reason) : xstrdup(reason);
 	char name[RELEASE_NAME];
 
 	message_set_string(&q->row->reason, reason);
-	environment_set_hold(w, env, actor, reason);
+	environment_set_hold(w, env, actor, held);
 	promotion_requested(w, q);
 	if (failed) {
 		promotion_set_from(w, q, failed->release);
 		message_set_string(&q->row->rolls_back, failed->row->id);
 		message_set_string(&failed->row->rolled_back_by, q->row->id);
-		promotion_end(w, failed, PROMOTION_STATE(ROLLED_BACK), "%s; back to %s", reason,
-			      release_name(target, name));
+		promotion_end(w, failed, PROMOTION_STATE(ROLLED_BACK), "%s%s%s%s; back to %s",
+			      actor ? "by " : "", actor ? actor->name : "",
+			      actor && reason[0] ? ": " : "", reason, release_name(target, name));
 	}
 	rollout_begin(w, q);
 	if (failed && failed->verify)
@@ -196,7 +227,7 @@ void promotion_failed(struct world *w, struct promotion *p, bool quarantine, con
 		return;
 	}
 	if (quarantine)
-		release_quarantine(w, env, p->release, reason);
+		release_quarantine(w, env, p->release, NULL, reason);
 	target = rollback_target(w, env, p->release);
 	if (target)
 		rollback_begin(w, env, target, p, NULL, reason);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/suggest.h"
 #include "controller/model/agents.h"
 #include "controller/model/private.h"
 
@@ -179,6 +180,21 @@ static bool another_admin(const struct world *w, const struct token *but)
 	return false;
 }
 
+static int no_token(const struct world *w, const char *name, struct error *err)
+{
+	struct suggest near = suggest_new(name);
+	struct token *t, *next;
+
+	HASH_ITER(by_id, w->tokens_by_id, t, next)
+		if (!t->row->revoked)
+			suggest_offer(&near, t->row->name);
+	error_id(err, "E0204", "there is no token '%s'", name);
+	return near.best
+		       ? error_hint(err, "did you mean `%s`? sluice tokens ls shows what there is",
+				    near.best)
+		       : error_hint(err, "sluice tokens ls shows what there is");
+}
+
 int tokens_revoke(struct world *w, struct now now, const void *req, void *reply, struct error *err)
 {
 	const struct token_revoke *r = req;
@@ -197,7 +213,7 @@ int tokens_revoke(struct world *w, struct now now, const void *req, void *reply,
 	if (!t)
 		t = find_by_name(w, r->request->token);
 	if (!t || t->row->revoked)
-		return error_id(err, "E0204", "there is no token '%s'", r->request->token);
+		return no_token(w, r->request->token, err);
 	if (t->row->role == SLUICE__V1__ROLE__ADMIN && !another_admin(w, t)) {
 		error_set(err, ERR_CONFLICT, "'%s' is the last admin: nobody could make another",
 			  t->row->name);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "controller/model/place.h"
 #include "controller/model/private.h"
 
@@ -171,6 +172,37 @@ struct agent *world_agent_by_id(struct world *w, const char *id)
 	return agent;
 }
 
+static void no_agent(const struct world *w, const char *name, struct error *err)
+{
+	struct suggest near = suggest_new(name);
+	struct agent *agent, *next;
+
+	HASH_ITER(by_name, w->agents_by_name, agent, next)
+		suggest_offer(&near, agent->row->name);
+	error_id(err, "E0204", "there is no agent '%s'", name);
+	if (near.best)
+		error_hint(err, "did you mean `%s`? sluice agents ls shows what there is",
+			   near.best);
+	else
+		error_hint(err, "sluice agents ls shows what there is");
+}
+
+static void no_environment(const struct world *w, const char *name, struct error *err)
+{
+	struct suggest near = suggest_new(name);
+	struct environment *env, *next;
+
+	HASH_ITER(by_name, w->environments, env, next)
+		suggest_offer(&near, env->row->name);
+	error_id(err, "E0204", "there is no environment '%s'", name);
+	if (near.best)
+		error_hint(err, "did you mean `%s`? sluice env ls shows what there is", near.best);
+	else if (w->environments)
+		error_hint(err, "sluice env ls shows what there is");
+	else
+		error_hint(err, "there is none yet: sluice env apply FILE records those of a file");
+}
+
 struct agent *world_agent(struct world *w, const char *name_or_id, struct error *err)
 {
 	struct agent *agent;
@@ -179,7 +211,7 @@ struct agent *world_agent(struct world *w, const char *name_or_id, struct error 
 	if (!agent)
 		agent = world_agent_by_id(w, name_or_id);
 	if (!agent)
-		error_id(err, "E0204", "there is no agent '%s'", name_or_id);
+		no_agent(w, name_or_id, err);
 	return agent;
 }
 
@@ -189,7 +221,7 @@ struct environment *world_environment(struct world *w, const char *name, struct 
 
 	HASH_FIND(by_name, w->environments, name, strlen(name), env);
 	if (!env)
-		error_id(err, "E0204", "there is no environment '%s'", name);
+		no_environment(w, name, err);
 	return env;
 }
 
@@ -246,7 +278,8 @@ struct release *world_release(struct world *w, const char *text, struct error *e
 	if (found < 0)
 		return NULL;
 	if (!found)
-		return error_id(err, "E0204", "there is no release '%s'", text), NULL;
+		return error_id(err, "E0204", "there is no release '%s'", text),
+		       error_hint(err, "sluice releases ls shows what there is"), NULL;
 	return entity_release_new(w, (Sluice__V1__Release *)message);
 }
 

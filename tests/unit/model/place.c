@@ -209,7 +209,7 @@ Test(place, who_drains_gets_no_new_work_and_keeps_what_runs)
 	next = lab_submit_one(l);
 	cr_expect_eq(agent_offered(a), 0);
 	cr_expect_str_eq(lab_why(l, next, "job", why),
-			 "the only agent that can take it is draining");
+			 "a is draining (ada: new kernel), and no other agent can take it");
 	agent_succeed(a, fence);
 	expect_run(l, run, RUN(SUCCEEDED), "");
 	cr_assert_eq(lab_ask(l, agents_resume, &action, &resumed), 0);
@@ -251,7 +251,7 @@ Test(place, hosts_of_environments_take_no_other_jobs)
 	cr_assert(run);
 	cr_expect_eq(agent_offered(a), 0);
 	cr_expect_str_eq(lab_why(l, run, "job", why),
-			 "the only agent that can take it is not connected");
+			 "later is not connected, and no other agent can take it");
 	lab_agent_of(a)->n_environments = 0;
 	l->world->place_wanted = true; /* as delivery says it */
 	lab_advance(l, 1);

@@ -52,6 +52,10 @@ Test(promotion_ends, a_failed_verification_takes_it_back_and_quarantines_it_down
 	cr_expect_not_null(sim_env(s, "staging")->row->hold);
 	cr_assert_neq(sim_promote(s, "production", r2), 0);
 	cr_expect_str_eq(s->error.id, "E0403");
+	cr_expect(strstr(s->error.text, "r2 is quarantined in 'production' for "), "%s",
+		  s->error.text);
+	cr_expect(strstr(s->error.text, ", because of staging: verify step "), "%s", s->error.text);
+	cr_expect(strstr(s->error.hint, "--override"), "%s", s->error.hint);
 }
 
 Test(promotion_ends, a_verification_that_could_not_run_pauses_for_a_person)
@@ -117,6 +121,13 @@ Test(promotion_ends, a_rollback_goes_to_what_was_good_before_and_sets_a_hold)
 	cr_expect_str_eq(sim_env(s, "production")->row->hold->actor, "alice");
 	cr_expect(release_is_quarantined(sim_release_of(s, 3), "production"));
 	cr_expect(!release_is_quarantined(sim_release_of(s, 3), "staging"));
+	cr_expect_str_eq(sim_env(s, "production")->row->hold->reason,
+			 "rolled back: chargebacks up");
+	cr_assert_neq(sim_promote(s, "production", 3), 0);
+	cr_expect(strstr(s->error.text, ", by alice: rolled back: chargebacks up"), "%s",
+		  s->error.text);
+	cr_assert_neq(sim_promote(s, "prodution", 3), 0);
+	cr_expect(strstr(s->error.hint, "did you mean `production`?"), "%s", s->error.hint);
 	cr_assert_eq(sim_rollback(s, "production", ""), 0);
 	sim_settle(s);
 	sim_expect_everywhere(s, "production", 1);
