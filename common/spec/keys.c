@@ -213,7 +213,8 @@ const struct key keys[] = {
 	  .doc = "The directory." },
 	{ "jobs.*.checkpoint.every", ONE(DURATION), .unbuilt = true, .doc = "How often." },
 	{ "jobs.*.metrics", ONE(PATH),
-	  .doc = "One JSON object of numbers, or one a line, shown while the job runs; gates read the "
+	  .doc = "One JSON object of numbers, or one a line, shown while the job runs; gates read "
+		 "the "
 		 "last value of each (NaN and Infinity are no value).",
 	  .example = "metrics: out/metrics.jsonl" },
 	{ "jobs.*.report", ONE(PATH), .doc = "A Markdown file shown with the run.",

@@ -78,6 +78,19 @@ static int window_fill(struct window *w, struct source *source, struct error *er
 	return r < 0 ? -1 : w->n > 0;
 }
 
+/* It outlives the call. */
+static int take_committed(struct uploading *u, const Sluice__V1__Artifact *artifact,
+			  struct error *err)
+{
+	cleanup(buf_release) struct buf copy = { 0 };
+
+	buf_reserve(&copy, sluice__v1__artifact__get_packed_size(artifact));
+	copy.len = sluice__v1__artifact__pack(artifact, (uint8_t *)copy.data);
+	u->committed = message_unpack(&sluice__v1__artifact__descriptor, u->arena, copy.data,
+				      copy.len, err);
+	return u->committed ? 0 : -1;
+}
+
 /* Takes one reply. *ret_need is set when it was one: it lives until the next. */
 static int hear(struct uploading *u, const ProtobufCBinaryData **ret_need, struct error *err)
 {
@@ -96,15 +109,8 @@ static int hear(struct uploading *u, const ProtobufCBinaryData **ret_need, struc
 	case SLUICE__V1__UPLOAD_REPLY__BODY_RECEIVED:
 		u->taken = reply->received;
 		return 0;
-	case SLUICE__V1__UPLOAD_REPLY__BODY_COMMITTED: {
-		cleanup(buf_release) struct buf copy = { 0 };
-
-		buf_reserve(&copy, sluice__v1__artifact__get_packed_size(reply->committed));
-		copy.len = sluice__v1__artifact__pack(reply->committed, (uint8_t *)copy.data);
-		u->committed = message_unpack(&sluice__v1__artifact__descriptor, u->arena,
-					      copy.data, copy.len, err);
-		return u->committed ? 0 : -1;
-	}
+	case SLUICE__V1__UPLOAD_REPLY__BODY_COMMITTED:
+		return take_committed(u, reply->committed, err);
 	default:
 		return error_set(err, ERR_INVALID, "an upload reply of an unknown kind");
 	}
@@ -204,6 +210,8 @@ static int commit(struct uploading *u, const struct manifest *m, struct error *e
 	request.commit = &body;
 	if (rpc_send(u->call, &request, err) < 0)
 		return -1;
+	if (FAULT_POINT("upload.commit-sent"))
+		return error_set(err, ERR_CANCELLED, "fault");
 	while (!u->committed)
 		if (hear(u, NULL, err) < 0)
 			return -1;
@@ -235,18 +243,19 @@ static int converse(struct uploading *u, struct error *err)
 	return commit(u, source_manifest(source), err);
 }
 
-/* A send that failed says only that the call is over: its status says why. */
+/* A send that failed says only that the call is over: its status says why. It may be over because
+ * the controller had all it wanted, and answered, before our send came back. */
 static int status_of(struct uploading *u, struct error *err)
 {
 	const Sluice__V1__UploadReply *reply;
 	struct error status = { 0 };
-
 	int r;
 
 	if (err->code != ERR_CANCELLED)
 		return -1;
 	while ((r = rpc_recv(u->call, &reply, &status)) > 0)
-		; /* what was said before it ended */
+		if (reply->body_case == SLUICE__V1__UPLOAD_REPLY__BODY_COMMITTED)
+			return take_committed(u, reply->committed, err);
 	if (r < 0 && status.code)
 		*err = status;
 	return -1;
@@ -266,7 +275,7 @@ static int upload_once(void *arg, uint64_t *ret_progress, struct error *err)
 	r = converse(u, err);
 	if (r < 0 &&
 	    !(u->transfer->cancelled && u->transfer->cancelled(u->transfer->cancelled_arg)))
-		status_of(u, err);
+		r = status_of(u, err);
 	rpc_close(u->call);
 	*ret_progress = u->taken;
 	return r;

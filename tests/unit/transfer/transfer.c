@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "stand.h"
 
@@ -202,6 +203,19 @@ Test(transfer, a_manifest_that_rots_in_the_cache_comes_again)
 
 		cr_assert_eq(truncate(path, 20), 0, "%s", path);
 	}
+	must_fetch(&d, text, sizeof text, NULL);
+}
+
+Test(transfer, what_was_committed_although_a_send_failed_is_not_uploaded_again)
+{
+	static const char text[] = "a report";
+	struct upload what = raw(text, sizeof text);
+	struct digest d;
+
+	fault_load("upload.commit-sent=error@1");
+	d = must_upload(&what, NULL);
+	fault_load("");
+	cr_expect_eq(stand->uploads, 1);
 	must_fetch(&d, text, sizeof text, NULL);
 }
 
