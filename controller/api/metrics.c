@@ -107,6 +107,18 @@ static void set_value(struct gauge *g, const char *name, double number)
 	v->number = number;
 }
 
+/* The newest is no number: an older one must not pass for it. */
+static void drop_value(struct gauge *g, const char *name)
+{
+	struct value *v;
+
+	HASH_FIND_STR(g->values, name, v);
+	if (!v)
+		return;
+	HASH_DEL(g->values, v);
+	free(v);
+}
+
 static void take_line(struct gauge *g, const char *line, size_t len)
 {
 	json_t *object = len <= LINE ? json_loadb(line, len, 0, NULL) : NULL, *value;
@@ -116,6 +128,8 @@ static void take_line(struct gauge *g, const char *line, size_t len)
 	{
 		if (json_is_number(value) && isfinite(json_number_value(value)) && name_valid(name))
 			set_value(g, name, json_number_value(value));
+		else if (json_is_null(value))
+			drop_value(g, name);
 	}
 	json_decref(object);
 }

@@ -114,6 +114,19 @@ Test(metrics, a_running_job_shows_the_newest_value_of_each_name)
 	cr_expect_float_eq(value_of(job, "loss"), 0.125, 0);
 }
 
+Test(metrics, a_value_that_became_no_number_is_shown_no_more)
+{
+	Sluice__V1__Job *job = active_job(7);
+
+	says(job, "{\"loss\":0.5,\"epoch\":1}\n{\"loss\":null,\"epoch\":2,\"auc\":null}\n");
+	metrics_show(metrics, detail, arena);
+	cr_expect_eq(job->n_metrics, 1);
+	cr_expect_float_eq(value_of(job, "epoch"), 2, 0);
+	says(job, "{\"loss\":0.25}\n");
+	metrics_show(metrics, detail, arena);
+	cr_expect_float_eq(value_of(job, "loss"), 0.25, 0);
+}
+
 Test(metrics, lines_that_cannot_be_read_are_passed_over)
 {
 	Sluice__V1__Job *job = active_job(7);
