@@ -71,7 +71,7 @@ static int lint(struct cli *cli, struct error *err)
 	if (flag_given(&cli->args, "expanded")) {
 		cleanup(buf_release) struct buf text = { 0 };
 
-		say_diagnostics(&d);
+		say_diagnostics(&d, false);
 		spec_print(pipeline, &text);
 		out_buf(&text);
 		return STATUS_OK;

@@ -4,6 +4,7 @@
  */
 #include "cli/cli.h"
 
+#include <jansson.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include "cli/context.h"
 #include "cli/help.h"
 #include "cli/interrupt.h"
+#include "cli/json.h"
 #include "cli/out.h"
 #include "cli/verbs.h"
 
@@ -44,6 +46,29 @@ void say_error(const struct error *err)
 		text_put(&text, err->hint);
 	}
 	say("%s", buf_str(&text));
+}
+
+/* For a program that asked for JSON: the same, one object in a line. */
+static void say_error_json(const struct error *err)
+{
+	cleanup(buf_release) struct buf text = { 0 };
+	json_t *object =
+		json_pack("{s:s, s:s, s:s, s:s}", "code", err->id, "status",
+			  error_code_name(err->code), "message", err->text, "hint", err->hint);
+
+	if (!object) { /* it holds what is no text */
+		say_error(err);
+		return;
+	}
+	if (*err->file) {
+		json_object_set_new(object, "file", json_string(err->file));
+		json_object_set_new(object, "line", json_integer(err->line));
+		json_object_set_new(object, "col", json_integer(err->col));
+	}
+	object = json_pack("{s:o}", "error", object);
+	json_write(object, true, &text);
+	json_decref(object);
+	file_write_all(2, text.data, text.len, NULL);
 }
 
 char *cli_request_id(struct cli *cli)
@@ -140,7 +165,7 @@ int cli_main(int argc, char **argv)
 	if (status < 0) {
 		if (err.code == ERR_UNAVAILABLE && cli.dev)
 			error_hint(&err, "start it with: sluice dev --dir %s", cli.dev);
-		say_error(&err);
+		(cli.json ? say_error_json : say_error)(&err);
 		status = status_of_error(&err);
 	}
 	rpc_hangup(cli.channel);

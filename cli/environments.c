@@ -188,10 +188,10 @@ static int apply(struct cli *cli, struct error *err)
 	source.text = buf_str(&file.text);
 	source.len = file.text.len;
 	if (spec_expand(&source, cli->arena, &pipeline, &d) < 0) {
-		say_diagnostics(&d);
+		say_diagnostics(&d, cli->json);
 		return STATUS_BAD_FILE;
 	}
-	say_diagnostics(&d);
+	say_diagnostics(&d, cli->json);
 	request.request_id = cli_request_id(cli);
 	request.file_name = file.shown;
 	request.file = (char *)buf_str(&file.text);

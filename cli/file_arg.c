@@ -59,11 +59,14 @@ void pipeline_file_release(struct pipeline_file *f)
 	memset(f, 0, sizeof *f);
 }
 
-void say_diagnostics(struct diagnostics *d)
+void say_diagnostics(struct diagnostics *d, bool json)
 {
 	cleanup(buf_release) struct buf text = { 0 };
 
-	diagnostics_text(d, out_error_look().colour, &text);
+	if (!json)
+		diagnostics_text(d, out_error_look().colour, &text);
+	else if (d->errors || d->warnings)
+		diagnostics_json(d, &text);
 	while (text.len && text.data[text.len - 1] == '\n')
 		text.data[--text.len] = 0;
 	if (text.len)

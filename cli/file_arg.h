@@ -20,7 +20,7 @@ struct pipeline_file {
 int pipeline_file_read(const char *argument, struct pipeline_file *ret, struct error *err);
 void pipeline_file_release(struct pipeline_file *f); /* fits cleanup() */
 
-/* Says on stderr what is wrong with it, for people. */
-void say_diagnostics(struct diagnostics *d);
+/* Says on stderr what is wrong with it: for people, or (json) as `lint --format json` does. */
+void say_diagnostics(struct diagnostics *d, bool json);
 
 #endif

@@ -64,10 +64,10 @@ static int check(struct submission *s, struct error *err)
 	if (read_params(s, overrides, &source.n_overrides, err) < 0)
 		return -1;
 	if (spec_expand(&source, s->cli->arena, &pipeline, &d) == 0) {
-		say_diagnostics(&d);
+		say_diagnostics(&d, s->cli->json);
 		return STATUS_OK;
 	}
-	say_diagnostics(&d);
+	say_diagnostics(&d, s->cli->json);
 	/* a wrong parameter is the command line's mistake, not the file's */
 	return strncmp(diagnostics_first(&d)->id, "E02", 3) == 0 ? STATUS_USAGE : STATUS_BAD_FILE;
 }

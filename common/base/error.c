@@ -36,7 +36,8 @@ void error_clear(struct error *err)
 	if (!err)
 		return;
 	err->code = ERR_NONE;
-	err->id[0] = err->text[0] = err->hint[0] = '\0';
+	err->id[0] = err->text[0] = err->hint[0] = err->file[0] = '\0';
+	err->line = err->col = 0;
 }
 
 int error_setv(struct error *err, enum error_code code, const char *fmt, va_list args)
@@ -130,6 +131,21 @@ int error_wrap(struct error *err, const char *fmt, ...)
 	if (len >= 0 && (size_t)len >= sizeof text)
 		mark_cut(text, sizeof text);
 	memcpy(err->text, text, sizeof text);
+	return -1;
+}
+
+int error_place(struct error *err, const char *file, int line, int col)
+{
+	size_t len = strlen(file), most = sizeof err->file - 1;
+	const char *end = len > most ? file + len - most : file;
+
+	if (!err)
+		return -1;
+	while (end > file && ((unsigned char)*end & 0xc0) == 0x80) /* not within a character */
+		end++;
+	snprintf(err->file, sizeof err->file, "%s", end);
+	err->line = line;
+	err->col = col;
 	return -1;
 }
 

@@ -8,7 +8,8 @@
  *
  * `code` maps 1:1 to a gRPC status code (common/rpc). `id` is the catalogue's
  * number (errors.h, "E0107") or empty. `text` is one sentence that names the
- * thing in quotes, `hint` the next thing to try, or empty.
+ * thing in quotes, `hint` the next thing to try, or empty. What is wrong in a file of the user's
+ * says where, for programs; the text says so, too, for people.
  */
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
@@ -39,6 +40,8 @@ struct error {
 	char id[6]; /* "E0107" or "" */
 	char text[512];
 	char hint[256];
+	char file[128]; /* where in a file of the user's, or "" */
+	int line, col;	/* from 1; 0: nowhere, or the file as a whole */
 };
 
 #define ERROR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
@@ -54,6 +57,8 @@ int error_id(struct error *err, const char *id, const char *fmt, ...) ERROR_PRIN
 int error_errno(struct error *err, const char *fmt, ...) ERROR_PRINTF(2, 3);
 /* Puts "what: " before the text that is there. */
 int error_wrap(struct error *err, const char *fmt, ...) ERROR_PRINTF(2, 3);
+/* Where in a file it is: a long name keeps its end. */
+int error_place(struct error *err, const char *file, int line, int col);
 /* Replaces the hint. */
 int error_hint(struct error *err, const char *fmt, ...) ERROR_PRINTF(2, 3);
 void error_clear(struct error *err);

@@ -104,6 +104,9 @@ grpc_metadata codec_trailer(const struct error *err)
 	detail.code = (char *)err->id;
 	detail.message = (char *)err->text;
 	detail.hint = (char *)err->hint;
+	detail.file = (char *)err->file;
+	detail.line = err->line;
+	detail.col = err->col;
 	md.value = grpc_slice_malloc(sluice__v1__error_detail__get_packed_size(&detail));
 	sluice__v1__error_detail__pack(&detail, GRPC_SLICE_START_PTR(md.value));
 	return md;
@@ -122,6 +125,8 @@ static bool read_detail(grpc_slice value, enum error_code code, struct error *er
 	if (err)
 		snprintf(err->id, sizeof err->id, "%s", d->code);
 	error_hint(err, "%s", d->hint);
+	if (*d->file)
+		error_place(err, d->file, d->line, d->col);
 	return true;
 }
 

@@ -170,5 +170,5 @@ int diagnostics_fail(struct diagnostics *d, struct error *err)
 	error_id(err, item->id, "%s%s: %s%s", d->file, place, item->message, more);
 	if (*item->label || *item->help)
 		error_hint(err, "%s", *item->label ? item->label : item->help);
-	return -1;
+	return error_place(err, d->file, item->place.line, item->place.col);
 }

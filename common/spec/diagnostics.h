@@ -64,7 +64,8 @@ bool diagnostics_full(const struct diagnostics *d);
 void diagnostics_sort(struct diagnostics *d);
 /* The first error (in the file's order) or NULL. */
 const struct diagnostic *diagnostics_first(struct diagnostics *d);
-/* The first error as an error: "sluice.yaml:22:5: unknown key `retires` (and 2 more)". Returns
+/* The first error as an error with its place: "sluice.yaml:22:5: unknown key `retires` (and 2
+ * more)". Returns
  * -1 so that `return diagnostics_fail(...)` reads well; 0 when there is no error. */
 int diagnostics_fail(struct diagnostics *d, struct error *err);
 

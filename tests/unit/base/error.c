@@ -33,6 +33,32 @@ Test(error, nobody_needs_to_want_it)
 	error_clear(NULL);
 }
 
+Test(error, a_place_is_kept_by_who_adds_words_and_gone_with_the_next_error)
+{
+	struct error err = { 0 };
+	char name[300];
+
+	error_set(&err, ERR_INVALID, "no");
+	cr_expect_eq(error_place(&err, "sluice.yaml", 22, 5), -1);
+	error_wrap(&err, "submitting");
+	cr_expect_str_eq(err.file, "sluice.yaml");
+	cr_expect_eq(err.line, 22);
+	cr_expect_eq(err.col, 5);
+	error_set(&err, ERR_INVALID, "other");
+	cr_expect_str_eq(err.file, "");
+	cr_expect_eq(err.line, 0);
+	cr_expect_eq(err.col, 0);
+	/* of a long name the end says more; no character is cut */
+	memset(name, 'x', sizeof name);
+	memcpy(name + sizeof name - 130, "\xc3\xa4", 2);
+	memcpy(name + sizeof name - 7, "z.yaml", 7);
+	error_place(&err, name, 1, 1);
+	cr_expect_eq(strlen(err.file), 127);
+	cr_expect_eq(err.file[0], 'x');
+	cr_expect_str_eq(err.file + 121, "z.yaml");
+	cr_expect_eq(error_place(NULL, "f", 1, 1), -1);
+}
+
 Test(error, errno_becomes_a_code)
 {
 	static const struct {

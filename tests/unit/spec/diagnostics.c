@@ -62,6 +62,9 @@ Test(diagnostics, the_first_in_the_file_is_the_error)
 	cr_expect_str_eq(err.text, "sluice.yaml:6:12: there is no job `q` (and 1 more)");
 	cr_expect_str_eq(err.id, "E0111");
 	cr_expect_eq(err.code, ERR_INVALID);
+	cr_expect_str_eq(err.file, "sluice.yaml");
+	cr_expect_eq(err.line, 6);
+	cr_expect_eq(err.col, 12);
 }
 
 Test(diagnostics, bytes_that_would_move_a_terminal_are_not_printed)
