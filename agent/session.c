@@ -46,11 +46,15 @@ static bool is_request(const Sluice__V1__AgentMessage *m)
 
 static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
 {
+	Sluice__V1__AgentBatch batch = SLUICE__V1__AGENT_BATCH__INIT;
+
+	batch.messages = &m;
+	batch.n_messages = 1;
 	m->seq = ++s->seq;
 	if (is_request(m))
 		s->requests[m->seq % OPEN_REQUESTS] =
 			(struct request){ .seq = m->seq, .sent_boot_ms = clock_boot_ms() };
-	if (rpc_post(s->call, m, err) == 0)
+	if (rpc_post(s->call, &batch, err) == 0)
 		return 0;
 	/* Nobody would say it again while this session lasts: it ends, and Register begins anew. */
 	rpc_cancel(s->call);
@@ -142,13 +146,14 @@ static void end(struct session *s)
 
 static int converse(struct session *s, struct error *err)
 {
-	const Sluice__V1__ControllerMessage *m;
+	const Sluice__V1__ControllerBatch *batch;
 	int r;
 
 	if (begin(s, err) < 0)
 		return -1;
-	while ((r = rpc_recv(s->call, &m, err)) > 0)
-		hear(s, m);
+	while ((r = rpc_recv(s->call, &batch, err)) > 0)
+		for (size_t i = 0; i < batch->n_messages; i++)
+			hear(s, batch->messages[i]);
 	if (r == 0)
 		error_set(err, ERR_UNAVAILABLE, "the controller ended the session");
 	return -1;

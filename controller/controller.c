@@ -99,7 +99,7 @@ static int open_engine(struct controller *c, struct error *err)
 	cleanup(message_freep) Sluice__V1__SystemInfo *info = NULL;
 	struct id id = id_new();
 	struct engine_config config = {
-		.effects = { .perform = sessions_perform, .arg = &c->api },
+		.effects = { sessions_perform, &c->api, sessions_performed },
 		.cluster = id.text + 24, /* 48 random bits */
 		.reserve_bytes = config_size(c->config, "reserve"),
 	};

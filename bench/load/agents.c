@@ -114,21 +114,25 @@ static void enrol_all(void)
 
 static void say(struct rpc_call *call, Sluice__V1__AgentMessage *m, uint64_t *seq)
 {
+	Sluice__V1__AgentBatch batch = SLUICE__V1__AGENT_BATCH__INIT;
 	struct error err = { 0 };
 
+	batch.messages = &m;
+	batch.n_messages = 1;
 	m->seq = ++*seq;
-	if (rpc_send(call, m, &err) < 0)
+	if (rpc_send(call, &batch, &err) < 0)
 		die(&err, "a played agent's session");
 }
 
 static void hear(struct rpc_call *call, Sluice__V1__ControllerMessage__BodyCase what)
 {
-	const Sluice__V1__ControllerMessage *m;
+	const Sluice__V1__ControllerBatch *batch;
 	struct error err = { 0 };
 
-	while (rpc_recv(call, &m, &err) > 0)
-		if (m->body_case == what)
-			return;
+	while (rpc_recv(call, &batch, &err) > 0)
+		for (size_t i = 0; i < batch->n_messages; i++)
+			if (batch->messages[i]->body_case == what)
+				return;
 	die(&err, "a played agent's session ended");
 }
 

@@ -158,7 +158,7 @@ const struct rpc_method agents_api[] = {
 	RPC_UNARY(AGENT, RenewCertificate, renew, Sluice__V1__RenewCertificateRequest,
 		  Sluice__V1__EnrolReply),
 	RPC_SESSION(AGENT, Session, session_opened, session_received, session_closed,
-		    Sluice__V1__AgentMessage, Sluice__V1__ControllerMessage),
+		    Sluice__V1__AgentBatch, Sluice__V1__ControllerBatch),
 	RPC_UNARY(VIEWER, List, list, Sluice__V1__ListAgentsRequest, Sluice__V1__ListAgentsReply),
 	RPC_UNARY(VIEWER, Get, get, Sluice__V1__GetAgentRequest, Sluice__V1__AgentDetail),
 	RPC_UNARY(OPERATOR, Drain, drain, Sluice__V1__AgentActionRequest, Sluice__V1__Agent),

@@ -43,5 +43,6 @@ struct sessions *sessions_new(void);
 void sessions_free(struct sessions *s);
 /* struct engine_effects.perform for what goes to agents; arg is the api. */
 void sessions_perform(void *api, struct effect *effect);
+void sessions_performed(void *api); /* the last of a turn: now it is sent */
 
 #endif

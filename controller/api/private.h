@@ -107,7 +107,7 @@ extern const struct rpc_method agents_api[], runs_api[], logs_api[], artifacts_a
 
 /* Handlers that have a file of their own. */
 int session_opened(struct rpc_call *call, void *self, struct error *err);
-int session_received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, struct error *err);
+int session_received(struct rpc_call *call, const Sluice__V1__AgentBatch *batch, struct error *err);
 void session_closed(struct rpc_call *call, const struct error *why);
 int artifacts_upload(struct rpc_call *call, struct error *err);
 int artifacts_download(struct rpc_call *call, const Sluice__V1__DownloadRequest *request,

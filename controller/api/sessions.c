@@ -1,10 +1,12 @@
 /*
  * Agents' sessions. Each gets a handle that is never used again; a message becomes an
- * engine_tell(), in order, and what the engine wants said goes out by handle. Nothing here waits.
+ * engine_tell(), in order, and what the engine wants said goes out by handle: what one turn says to
+ * one agent in one batch. Nothing here waits.
  */
 #include "controller/api/private.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <uthash.h>
@@ -13,7 +15,11 @@
 #include "base/thread.h"
 #include "controller/model/attempts.h"
 
-enum { MESSAGE_MAX = 256 << 10 };
+enum {
+	BATCH_MAX = 256 << 10,	/* bytes of a batch from an agent */
+	BATCH_MESSAGES = 64,	/* and messages */
+	POST_ENOUGH = 64 << 10, /* bytes of a batch to an agent; then another begins */
+};
 
 struct session {
 	uint64_t handle;
@@ -23,10 +29,19 @@ struct session {
 	UT_hash_handle hh;
 };
 
+/* What is to be said to one session at the end of the turn. */
+struct outbox {
+	uint64_t handle;
+	Sluice__V1__ControllerBatch batch; /* of messages that are ours */
+	size_t size;
+	UT_hash_handle hh;
+};
+
 struct sessions {
 	struct lock lock; /* guards the table */
 	struct session *table;
 	uint64_t last;
+	struct outbox *outboxes; /* the engine's thread alone */
 };
 
 struct sessions *sessions_new(void)
@@ -41,7 +56,7 @@ void sessions_free(struct sessions *s)
 {
 	if (!s)
 		return;
-	assert(!s->table);
+	assert(!s->table && !s->outboxes);
 	lock_release(&s->lock);
 	free(s);
 }
@@ -50,26 +65,36 @@ void sessions_free(struct sessions *s)
 
 struct told {
 	struct agent_message request;
-	char agent[ID_SIZE];
-	Sluice__V1__AgentMessage *message;
+	struct heard *heard;
 	uint64_t (*durable)[LOG_STREAMS];
+};
+
+/* A batch, until the last of its messages was decided. */
+struct heard {
+	char agent[ID_SIZE];
+	Sluice__V1__AgentBatch *batch;
+	atomic_size_t left; /* a stopping engine lets go of some on another thread */
+	struct told told[];
 };
 
 static void told_done(void *arg, int result, const struct error *err)
 {
 	struct told *t = arg;
+	struct heard *h = t->heard;
 
 	if (result < 0)
-		log_error("message of agent %s: %s", t->agent, err->text);
-	message_free(t->message);
+		log_error("message of agent %s: %s", h->agent, err->text);
 	free(t->durable);
-	free(t);
+	if (--h->left)
+		return;
+	message_free(h->batch);
+	free(h);
 }
 
 /* How much of each finished attempt's log is durable, as the decision must know. */
 static void add_log_ends(struct api *api, struct told *t)
 {
-	const Sluice__V1__Finish *finish = t->message->finish;
+	const Sluice__V1__Finish *finish = t->request.message->finish;
 
 	t->durable = xcalloc(finish->n_attempts + 1, sizeof *t->durable);
 	for (size_t i = 0; i < finish->n_attempts; i++) {
@@ -84,23 +109,36 @@ static void add_log_ends(struct api *api, struct told *t)
 	t->request.log_durable = (const uint64_t(*)[LOG_STREAMS])t->durable;
 }
 
-int session_received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, struct error *err)
+static void tell(struct session *s, struct told *t)
 {
-	struct session *s = rpc_session_get(call);
-	struct told *t;
-
-	if (sluice__v1__agent_message__get_packed_size(m) > MESSAGE_MAX)
-		return error_set(err, ERR_EXHAUSTED, "a message of a session has at most %d bytes",
-				 MESSAGE_MAX);
-	t = xcalloc(1, sizeof *t);
-	memcpy(t->agent, s->agent, sizeof t->agent);
-	t->message = message_copy(m);
-	t->request.agent = t->agent;
-	t->request.session = s->handle;
-	t->request.message = t->message;
-	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_FINISH)
+	if (t->request.message->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_FINISH)
 		add_log_ends(s->api, t);
 	engine_tell(s->api->engine, agent_message, &t->request, told_done, t);
+}
+
+int session_received(struct rpc_call *call, const Sluice__V1__AgentBatch *batch, struct error *err)
+{
+	struct session *s = rpc_session_get(call);
+	size_t n = batch->n_messages;
+	struct heard *h;
+
+	if (n > BATCH_MESSAGES || sluice__v1__agent_batch__get_packed_size(batch) > BATCH_MAX)
+		return error_set(err, ERR_EXHAUSTED,
+				 "a batch of a session has at most %d messages and %d bytes",
+				 BATCH_MESSAGES, BATCH_MAX);
+	if (!n)
+		return 0;
+	h = xcalloc(1, sizeof *h + n * sizeof *h->told);
+	memcpy(h->agent, s->agent, sizeof h->agent);
+	h->batch = message_copy(batch);
+	h->left = n;
+	for (size_t i = 0; i < n; i++)
+		h->told[i] = (struct told){ .heard = h,
+					    .request = { .agent = h->agent,
+							 .session = s->handle,
+							 .message = h->batch->messages[i] } };
+	for (size_t i = 0; i < n; i++) /* the last one may free it */
+		tell(s, &h->told[i]);
 	return 0;
 }
 
@@ -173,22 +211,86 @@ static struct rpc_call *call_of(struct sessions *all, uint64_t handle)
 	return s ? rpc_ref(s->call) : NULL;
 }
 
+static void send(struct sessions *all, struct outbox *o)
+{
+	struct rpc_call *call = call_of(all, o->handle);
+	struct error err = { 0 };
+
+	/* one that closed meanwhile: its next Register brings all of it up again */
+	if (call && rpc_post(call, &o->batch, &err) < 0 && err.code == ERR_EXHAUSTED)
+		rpc_finish(call, &err); /* it does not listen */
+	if (call)
+		rpc_unref(call);
+	for (size_t i = 0; i < o->batch.n_messages; i++)
+		message_free(o->batch.messages[i]);
+	free(o->batch.messages);
+	HASH_DEL(all->outboxes, o);
+	free(o);
+}
+
+static struct outbox *outbox_of(struct sessions *all, uint64_t handle)
+{
+	struct outbox *o;
+
+	HASH_FIND(hh, all->outboxes, &handle, sizeof handle, o);
+	return o;
+}
+
+static void post(struct sessions *all, uint64_t handle, Sluice__V1__ControllerMessage *m)
+{
+	size_t size = sluice__v1__controller_message__get_packed_size(m);
+	struct outbox *o = outbox_of(all, handle);
+
+	if (o && o->size + size > POST_ENOUGH) {
+		send(all, o);
+		o = NULL;
+	}
+	if (!o) {
+		o = xcalloc(1, sizeof *o);
+		sluice__v1__controller_batch__init(&o->batch);
+		o->handle = handle;
+		HASH_ADD(hh, all->outboxes, handle, sizeof o->handle, o);
+	}
+	message_append(&o->batch, messages, m);
+	o->size += size;
+}
+
+static void end_session(struct sessions *all, const struct effect *effect)
+{
+	struct outbox *o = outbox_of(all, effect->session);
+	struct rpc_call *call;
+
+	if (o)
+		send(all, o);
+	call = call_of(all, effect->session);
+	if (!call)
+		return;
+	rpc_finish(call, &effect->error);
+	rpc_unref(call);
+}
+
 void sessions_perform(void *arg, struct effect *effect)
 {
 	struct api *api = arg;
-	struct rpc_call *call;
-	struct error err = { 0 };
 
-	if (effect->kind == EFFECT_LOG_CLOSED) {
+	switch (effect->kind) {
+	case EFFECT_LOG_CLOSED:
 		finish_log(api, effect);
-		return;
+		break;
+	case EFFECT_CLOSE:
+		end_session(api->sessions, effect);
+		break;
+	case EFFECT_POST:
+		post(api->sessions, effect->session, steal(effect->message));
+		break;
 	}
-	call = call_of(api->sessions, effect->session);
-	if (!call)
-		return; /* it closed meanwhile: its next Register brings all of it up again */
-	if (effect->kind == EFFECT_CLOSE)
-		rpc_finish(call, &effect->error);
-	else if (rpc_post(call, effect->message, &err) < 0 && err.code == ERR_EXHAUSTED)
-		rpc_finish(call, &err); /* it does not listen */
-	rpc_unref(call);
+}
+
+void sessions_performed(void *arg)
+{
+	struct sessions *all = ((struct api *)arg)->sessions;
+	struct outbox *o, *next;
+
+	HASH_ITER(hh, all->outboxes, o, next)
+		send(all, o);
 }

@@ -23,8 +23,9 @@ struct engine;
 
 /* Called on the engine's thread after the commit, in order. They must not wait. */
 struct engine_effects {
-	void (*perform)(void *arg, struct effect *effect); /* does not keep the effect */
+	void (*perform)(void *arg, struct effect *effect); /* may steal its message, no more */
 	void *arg;
+	void (*performed)(void *arg); /* after the last of a turn; may be NULL */
 };
 
 struct engine_config {

@@ -238,6 +238,12 @@ static void refuse_all(struct engine *e, const struct error *err)
 	answer_all(e);
 }
 
+static void end_effects(struct engine *e)
+{
+	if (e->config.effects.performed)
+		e->config.effects.performed(e->config.effects.arg);
+}
+
 static void perform_all(struct engine *e)
 {
 	struct effect *effect;
@@ -246,6 +252,7 @@ static void perform_all(struct engine *e)
 		e->config.effects.perform(e->config.effects.arg, effect);
 		effect_free(effect);
 	}
+	end_effects(e);
 }
 
 /* The agents must come back to a world that knows nothing of what they heard last. */
@@ -262,6 +269,7 @@ static void close_sessions(struct engine *e, const struct error *err)
 		effect.error.code = ERR_UNAVAILABLE;
 		e->config.effects.perform(e->config.effects.arg, &effect);
 	}
+	end_effects(e);
 }
 
 static void lose_world(struct engine *e, const struct error *err)

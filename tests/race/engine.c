@@ -105,7 +105,7 @@ int main(void)
 	store = store_open(path, &err);
 	if (store)
 		engine = engine_new(&(struct engine_config){ .store = store,
-							     .effects = { perform, NULL },
+							     .effects = { .perform = perform },
 							     .cluster = "race",
 							     .reserve_bytes = 1 },
 				    &err);

@@ -55,11 +55,21 @@ class Session(Conversation):
         super().__init__((api or agent.api).agents.Session)
         self.agent = agent
         self.seq = 0
+        self.heard = []  # of a batch: what was not asked for yet
 
     def post(self, seq=None, **body):
         self.seq = self.seq + 1 if seq is None else seq
-        self.say(pb.AgentMessage(seq=self.seq, **body))
+        self.say(pb.AgentBatch(messages=[pb.AgentMessage(seq=self.seq, **body)]))
         return self.seq
+
+    def hear(self, timeout=60):
+        """The next message, whatever batch it came in."""
+        while not self.heard:
+            batch = super().hear(timeout)
+            if batch is None:
+                return None
+            self.heard = list(batch.messages)
+        return self.heard.pop(0)
 
     def register(self, held=(), **kw):
         fields = dict(boot_id=self.agent.boot, instance="one", host=facts(), held=held,

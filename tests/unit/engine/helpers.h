@@ -41,7 +41,7 @@ static inline void open_engine(struct fixture *f)
 	f->store = store_open(f->path, &f->err);
 	cr_assert(f->store, "%s", f->err.text);
 	f->config.store = f->store;
-	f->config.effects = (struct engine_effects){ perform, f };
+	f->config.effects = (struct engine_effects){ .perform = perform, .arg = f };
 	f->config.cluster = "test";
 	f->engine = engine_new(&f->config, &f->err);
 	cr_assert(f->engine, "%s", f->err.text);

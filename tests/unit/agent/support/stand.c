@@ -118,11 +118,20 @@ static int opened(struct rpc_call *call, void *self, struct error *err)
 	return 0;
 }
 
+static void post(struct rpc_call *call, Sluice__V1__ControllerMessage *m)
+{
+	Sluice__V1__ControllerBatch batch = SLUICE__V1__CONTROLLER_BATCH__INIT;
+	struct error err = { 0 }; /* it may just have broken: as the network does */
+
+	batch.messages = &m;
+	batch.n_messages = 1;
+	rpc_post(call, &batch, &err);
+}
+
 static void registered(struct stand *s, struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 {
 	cleanup(message_freep) Sluice__V1__ControllerMessage *answer =
 		message_new(&sluice__v1__controller_message__descriptor);
-	struct error err = { 0 };
 
 	answer->ctl_epoch = 1;
 	answer->body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_REGISTERED;
@@ -135,7 +144,7 @@ static void registered(struct stand *s, struct rpc_call *call, const Sluice__V1_
 		v->verdict = s->verdict ? s->verdict : SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE;
 		message_append(answer->registered, held, v);
 	}
-	rpc_post(call, answer, &err);
+	post(call, answer);
 	s->registered = true;
 }
 
@@ -143,7 +152,6 @@ static void accepted(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 {
 	Sluice__V1__ControllerMessage answer = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
 	Sluice__V1__Accepted body = SLUICE__V1__ACCEPTED__INIT;
-	struct error err = { 0 };
 
 	answer.ctl_epoch = 1;
 	answer.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_ACCEPTED;
@@ -151,14 +159,13 @@ static void accepted(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 	body.request_seq = m->seq;
 	body.fences = m->accept->fences;
 	body.n_fences = m->accept->n_fences;
-	rpc_post(call, &answer, &err);
+	post(call, &answer);
 }
 
 static void renewed(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 {
 	Sluice__V1__ControllerMessage answer = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
 	Sluice__V1__RenewAck body = SLUICE__V1__RENEW_ACK__INIT;
-	struct error err = { 0 };
 
 	answer.ctl_epoch = 1;
 	answer.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_RENEW_ACK;
@@ -166,14 +173,11 @@ static void renewed(struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 	body.request_seq = m->seq;
 	body.fences = m->renew->fences;
 	body.n_fences = m->renew->n_fences;
-	rpc_post(call, &answer, &err);
+	post(call, &answer);
 }
 
-static int received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, struct error *err)
+static void hear_locked(struct stand *s, struct rpc_call *call, const Sluice__V1__AgentMessage *m)
 {
-	struct stand *s = rpc_session_get(call);
-	LOCKED(&s->lock);
-
 	assert(s->n_heard < STAND_MESSAGES);
 	s->heard[s->n_heard++] = message_copy(m);
 	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER)
@@ -182,6 +186,15 @@ static int received(struct rpc_call *call, const Sluice__V1__AgentMessage *m, st
 		accepted(call, m);
 	if (m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_RENEW && !s->no_renewals)
 		renewed(call, m);
+}
+
+static int received(struct rpc_call *call, const Sluice__V1__AgentBatch *batch, struct error *err)
+{
+	struct stand *s = rpc_session_get(call);
+	LOCKED(&s->lock);
+
+	for (size_t i = 0; i < batch->n_messages; i++)
+		hear_locked(s, call, batch->messages[i]);
 	signal_all(&s->changed);
 	return 0;
 }
@@ -199,8 +212,8 @@ static void closed(struct rpc_call *call, const struct error *why)
 }
 
 static const struct rpc_method agents_api[] = { RPC_SESSION(AGENT, Session, opened, received,
-							    closed, Sluice__V1__AgentMessage,
-							    Sluice__V1__ControllerMessage),
+							    closed, Sluice__V1__AgentBatch,
+							    Sluice__V1__ControllerBatch),
 						RPC_END };
 
 /* ---- what tests do ---- */
@@ -279,13 +292,12 @@ static bool is_connected(struct stand *s, void *arg)
 
 void stand_say(struct stand *s, Sluice__V1__ControllerMessage *m)
 {
-	struct error err = { 0 };
 	LOCKED(&s->lock);
 
 	stand_wait_locked(s, is_connected, NULL, "a session");
 	if (!m->ctl_epoch)
 		m->ctl_epoch = 1;
-	rpc_post(s->session, m, &err); /* it may just have broken: as the network does */
+	post(s->session, m);
 }
 
 void stand_break_session(struct stand *s)
