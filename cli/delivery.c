@@ -176,7 +176,7 @@ static int rollback(struct cli *cli, struct error *err)
 static const struct flag promote_flags[] = {
 	{ 0, "to", "ENVIRONMENT", "where" },
 	{ 0, "plan", NULL, "only say what would be checked and done" },
-	{ 0, "override", "REASON", "go past the environment before (role approver); recorded" },
+	{ 0, "override", "REASON", "go past a check that says no (role approver); recorded" },
 	{ 0, "expect-live", "RELEASE", "only if this release is live there when it starts" },
 	{ 0, "reason", "TEXT", "recorded with the promotion" },
 	{ 'w', "watch", NULL,
@@ -196,7 +196,7 @@ static const struct flag rollback_flags[] = {
 };
 
 const struct verb delivery_verbs[] = {
-	{ "promote", "RELEASE", "Make a release live in an environment",
+	{ "promote", "RELEASE --to ENVIRONMENT", "Make a release live in an environment",
 	  "It may take long: hosts, verification, its turn. A terminal looks on; a script says "
 	  "--watch,\n"
 	  "or gets an exit code that says only that it has begun.\n\n"

@@ -10,6 +10,8 @@
 #include "base/mem.h"
 #include "cli/run_view.h"
 
+enum { MOMENT_MS = 10000 };
+
 #define HOST(name)  SLUICE__V1__ENVIRONMENT_HOST__STATE__##name
 #define STATE(name) SLUICE__V1__PROMOTION__STATE__##name
 
@@ -165,6 +167,15 @@ static void put_hosts(const Sluice__V1__EnvironmentDetail *env, const struct loo
 	}
 }
 
+/* What a person may do about a verdict that was neither pass nor fail. */
+static void put_decision(const Sluice__V1__Promotion *p, struct buf *out)
+{
+	buf_printf(out,
+		   "you decide: sluice promote r%u --to %s verifies again, with --override REASON "
+		   "accepts it; sluice rollback %s",
+		   p->release_number, p->environment, p->environment);
+}
+
 static void put_promotion(const Sluice__V1__EnvironmentDetail *env, const struct look *look,
 			  struct buf *out)
 {
@@ -190,6 +201,11 @@ static void put_promotion(const Sluice__V1__EnvironmentDetail *env, const struct
 		buf_puts(&line, "    ");
 		text_put(&line, p->outcome);
 		end_line(look, &line, out);
+	}
+	if (p->state == STATE(PAUSED)) {
+		buf_puts(out, "    ");
+		put_decision(p, out);
+		buf_putc(out, '\n');
 	}
 }
 
@@ -328,6 +344,10 @@ static void tell_promotion(const Sluice__V1__EnvironmentDetail *before,
 		buf_puts(out, ": ");
 		text_put(out, p->outcome);
 	}
+	if (p->state == STATE(PAUSED)) {
+		buf_puts(out, "; ");
+		put_decision(p, out);
+	}
 	buf_putc(out, '\n');
 }
 
@@ -337,6 +357,43 @@ static bool had_verdict(const Sluice__V1__EnvironmentDetail *env, const char *li
 		if (strcmp(env->verdicts[i], line) == 0)
 			return true;
 	return false;
+}
+
+static bool had_wait(const Sluice__V1__EnvironmentDetail *env, const Sluice__V1__Wait *wait)
+{
+	for (size_t i = 0; env && i < env->n_waits; i++)
+		if (strcmp(env->waits[i]->subject, wait->subject) == 0 &&
+		    sentences_alike(env->waits[i]->sentence, wait->sentence))
+			return true;
+	return false;
+}
+
+/* How far a rollout is, its hosts tell; that it stays there is worth a line. */
+static bool is_news(const Sluice__V1__EnvironmentDetail *env, const Sluice__V1__Wait *wait,
+		    int64_t now_ms)
+{
+	const Sluice__V1__Promotion *p = env->promotion;
+	bool moves = p && (p->state == STATE(ROLLING_OUT) || p->state == STATE(VERIFYING));
+
+	return !moves || now_ms - wait->since_ms > MOMENT_MS;
+}
+
+static void tell_waits(const Sluice__V1__EnvironmentDetail *before,
+		       const Sluice__V1__EnvironmentDetail *now, const struct look *look,
+		       struct buf *out)
+{
+	for (size_t i = 0; i < now->n_waits; i++) {
+		const Sluice__V1__Wait *wait = now->waits[i];
+
+		if (!is_news(now, wait, look->now_ms) || had_wait(before, wait))
+			continue;
+		begin(look, out);
+		text_paint(out, look, YELLOW, "◷ ");
+		text_put(out, wait->subject);
+		buf_puts(out, ": ");
+		text_put(out, wait->sentence);
+		buf_putc(out, '\n');
+	}
 }
 
 void env_changes(const Sluice__V1__EnvironmentDetail *before,
@@ -352,6 +409,7 @@ void env_changes(const Sluice__V1__EnvironmentDetail *before,
 		buf_putc(out, '\n');
 	}
 	tell_promotion(before, now, look, out);
+	tell_waits(before, now, look, out);
 	if (now->environment->hold && (!before || !before->environment->hold)) {
 		begin(look, out);
 		buf_puts(out, "on hold by ");

@@ -208,7 +208,8 @@ static const struct flag login_flags[] = {
 };
 
 const struct verb session_verbs[] = {
-	{ "login", "ADDRESS", "Know a controller and talk to it from now on",
+	{ "login", "ADDRESS --ca-sha256 HASH --token-file FILE",
+	  "Know a controller and talk to it from now on",
 	  "  sluice login sluice.example.org:7700 --ca-sha256 9f31... --token-file token",
 	  login_flags, 1, 1, false, login },
 	{ "whoami", "", "Whose token this is, and its role", NULL, NULL, 0, 0, true, whoami },

@@ -27,9 +27,12 @@ static int read_role(const char *text, Sluice__V1__Role *ret, struct error *err)
 			*ret = (Sluice__V1__Role)type->values[i].value;
 			return 0;
 		}
-	return error_set(err, ERR_INVALID,
-			 "--role is viewer, operator, approver or admin, not '%s'",
-			 text ? text : "");
+	if (text)
+		return error_set(err, ERR_INVALID,
+				 "--role is viewer, operator, approver or admin, not '%s'", text);
+	error_set(err, ERR_INVALID, "whose role? `sluice tokens create` needs --role ROLE");
+	return error_hint(err, "viewer sees, operator runs and promotes, approver also overrides, "
+			       "admin does all");
 }
 
 static int create(struct cli *cli, struct error *err)
@@ -140,7 +143,7 @@ static const struct flag create_flags[] = {
 };
 
 const struct verb token_verbs[] = {
-	{ "tokens create", "NAME", "A token for a person or a program (role admin)",
+	{ "tokens create", "NAME --role ROLE", "A token for a person or a program (role admin)",
 	  "It is shown once: on stdout, or with -o in a file that only its owner can read, as "
 	  "login "
 	  "wants\nit:\n\n"

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/id.h"
+#include "base/suggest.h"
 #include "crypto/digest.h"
 
 enum { SCANNED = 20000 }; /* newest rows that a search looks at */
@@ -106,7 +107,8 @@ Sluice__V1__Job *find_job(struct store_reader *r, const Sluice__V1__Run *run, co
 		return NULL;
 	if (!page.count)
 		return error_id(err, "E0204", "run %u has no job '%s'", run->number, name),
-		       error_hint(err, "sluice runs show %u lists its jobs", run->number), NULL;
+		       error_hint(err, "sluice runs show %u --jobs lists its jobs", run->number),
+		       NULL;
 	if (page.count > 1)
 		return error_set(err, ERR_INVALID, "run %u has several jobs: name one",
 				 run->number),
@@ -230,6 +232,27 @@ static Sluice__V1__Artifact *by_version(struct store_reader *r, const char *text
 	return scan(r, a, is_version, &v, err) ?: err->code ? NULL : no_artifact(text, err);
 }
 
+static Sluice__V1__Artifact *no_output(const Sluice__V1__Run *run, const Sluice__V1__Job *job,
+				       const char *name, struct arena *a, struct error *err)
+{
+	struct suggest near = suggest_new(name);
+	const char *all = "";
+
+	for (size_t i = 0; i < job->n_outputs; i++) {
+		suggest_offer(&near, job->outputs[i]->name);
+		all = arena_printf(a, "%s%s%s", all, i ? ", " : "", job->outputs[i]->name);
+	}
+	error_id(err, "E0204", "'%s' of run %u has no output '%s'", job->spec->name, run->number,
+		 name);
+	if (near.best)
+		error_hint(err, "did you mean `%s`?", near.best);
+	else if (*all)
+		error_hint(err, "it has: %s", all);
+	else
+		error_hint(err, "it has none%s", job->finished_ms ? "" : " yet");
+	return NULL;
+}
+
 /* "318/train[seed=1]/model" */
 static Sluice__V1__Artifact *by_path(struct store_reader *r, const char *text, struct arena *a,
 				     struct error *err)
@@ -253,7 +276,7 @@ static Sluice__V1__Artifact *by_path(struct store_reader *r, const char *text, s
 			return (Sluice__V1__Artifact *)m;
 	if (strcmp(last + 1, "report") == 0 && *job->report)
 		return find_artifact_by_digest(r, job->report, a, err);
-	return err->code ? NULL : no_artifact(text, err);
+	return err->code ? NULL : no_output(run, job, last + 1, a, err);
 }
 
 Sluice__V1__Artifact *find_artifact(struct store_reader *r, const char *text, struct arena *a,

@@ -306,15 +306,17 @@ static Sluice__V1__AttemptState state_after(const struct attempt *a, const Sluic
 
 void attempt_finished(struct world *w, struct attempt *a, const Sluice__V1__Exit *exit)
 {
+	bool good = exit->reason == SLUICE__V1__EXIT_REASON__EXIT_OK;
 	char what[128];
 	Sluice__V1__Event *e;
 
 	a->row->exit = message_copy(exit);
 	close_attempt(w, a, state_after(a, exit));
 	e = world_event(w, SLUICE__V1__EVENT_KIND__EVENT_ATTEMPT_FINISHED, NULL,
-			"attempt %u of %s of run %u on %s: %s, %s", a->row->number,
+			"attempt %u of %s of run %u on %s: %s%s%s", a->row->number,
 			a->row->job_name, a->row->run_number, a->agent->row->name,
-			attempt_state_name(a->row->state), exit_format(exit, what));
+			attempt_state_name(a->row->state), good ? "" : ", ",
+			good ? "" : exit_format(exit, what));
 	event_of_job(e, a->job);
 	event_of_agent(e, a->agent);
 	job_attempt_ended(w, a->job, a->row->exit);

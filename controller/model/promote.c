@@ -69,9 +69,9 @@ static int refuse_twice(const struct promoting *a, const struct promotion *p, st
 {
 	char name[RELEASE_NAME];
 
-	return error_id(err, "E0406", "%s -> %s is under way already: it is %s",
-			release_name(a->r, name), a->env->row->name,
-			promotion_state_name(p->row->state));
+	error_id(err, "E0406", "%s -> %s is under way already: it is %s", release_name(a->r, name),
+		 a->env->row->name, promotion_state_name(p->row->state));
+	return error_hint(err, "sluice env show %s --watch shows it", a->env->row->name);
 }
 
 /* A person decides about a promotion whose verdict was neither pass nor fail. */

@@ -63,7 +63,7 @@ size_t rollout_max_unavailable(const struct environment *env, size_t n);
 const Sluice__V1__DeploySpec *environment_deploy(const struct environment *env);
 /* Is the release live and healthy on every host? */
 bool rollout_is_everywhere(struct world *w, const struct environment *env, const char *release_id);
-/* "2 of 3 hosts NEW; host-b is being checked"; on the heap. */
+/* "2 of 3 hosts serve it; host-b is being checked"; on the heap. */
 char *rollout_describe(struct world *w, const struct environment *env);
 
 #endif

@@ -140,7 +140,7 @@ char *rollout_describe(struct world *w, const struct environment *env)
 		n += host != NULL;
 		new += host && host->state == HOST_STATE(NEW);
 	}
-	buf_printf(&out, "%zu of %zu hosts NEW", new, n);
+	buf_printf(&out, "%zu of %zu hosts serve it", new, n);
 	for (size_t i = 0; p && i < p->row->n_plan && named < 3; i++) {
 		const Sluice__V1__EnvironmentHost *host = environment_host(env, p->row->plan[i]);
 

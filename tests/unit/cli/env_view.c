@@ -129,3 +129,36 @@ Test(env_view, the_marks_of_checks_are_coloured)
 	cr_expect_str_eq(buf_str(&out), "\033[32m✔\033[0m soaked 2h11m of 2h"
 					"\033[31m✖\033[0m quarantined1 host");
 }
+
+Test(env_view, what_a_promotion_waits_for_is_told_once_and_a_pause_asks_for_a_decision)
+{
+	struct example e, then;
+	Sluice__V1__Wait wait = SLUICE__V1__WAIT__INIT, *waits[] = { &wait };
+	cleanup(buf_release) struct buf out = { 0 };
+
+	make(&e);
+	make(&then);
+	e.promotion.state = SLUICE__V1__PROMOTION__STATE__WAITING;
+	then.promotion.state = SLUICE__V1__PROMOTION__STATE__WAITING;
+	wait.since_ms = plain.now_ms - 1000;
+	wait.subject = (char *)"r57 -> production";
+	wait.sentence = (char *)"waits for 2 hosts";
+	e.detail.waits = waits;
+	e.detail.n_waits = 1;
+	env_changes(&then.detail, &e.detail, &plain, &out);
+	cr_expect_str_eq(buf_str(&out), "01:16:40  ◷ r57 -> production: waits for 2 hosts\n");
+	buf_clear(&out);
+	env_changes(&e.detail, &e.detail, &plain, &out);
+	cr_expect_str_eq(buf_str(&out), "");
+	e.promotion.state = then.promotion.state = SLUICE__V1__PROMOTION__STATE__ROLLING_OUT;
+	env_changes(&then.detail, &e.detail, &plain, &out);
+	cr_expect_str_eq(buf_str(&out), "", "the hosts tell how far it is");
+	e.promotion.state = SLUICE__V1__PROMOTION__STATE__PAUSED;
+	e.promotion.environment = (char *)"production";
+	e.promotion.outcome = (char *)"no data";
+	env_changes(&then.detail, &e.detail, &plain, &out);
+	cr_expect(strstr(buf_str(&out),
+			 "r52 -> r57 paused: no data; you decide: sluice promote r57 "
+			 "--to production verifies again"),
+		  "%s", buf_str(&out));
+}

@@ -288,7 +288,7 @@ Test(environments, details_tell_releases_hosts_and_what_waits)
 	cr_assert_eq(d->n_waits, 1);
 	cr_expect_str_eq(d->waits[0]->subject, "r2 -> staging");
 	cr_expect_str_eq(d->waits[0]->sentence,
-			 "0 of 2 hosts NEW; 'host-b' is unreachable; 'host-a' is prepared");
+			 "0 of 2 hosts serve it; 'host-b' is unreachable; 'host-a' is prepared");
 }
 
 Test(environments, the_newest_slots_of_a_host_are_remembered)

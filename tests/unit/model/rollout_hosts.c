@@ -93,7 +93,7 @@ Test(rollout_hosts, it_waits_where_max_unavailable_cannot_hold_and_says_so)
 	cr_expect_eq(s->hosts[0].activations, 1);
 	cr_expect_eq(s->hosts[1].activations, 1);
 	why = rollout_describe(s->world, sim_env(s, "production"));
-	cr_expect(strstr(why, "0 of 3 hosts NEW"), "%s", why);
+	cr_expect(strstr(why, "0 of 3 hosts serve it"), "%s", why);
 	cr_expect(strstr(why, "'host-a' waits, for no more than 1 of the hosts"), "%s", why);
 	cr_expect(strstr(why, "'host-c' is unreachable"), "%s", why);
 	sim_connect(s, &s->hosts[2]);
