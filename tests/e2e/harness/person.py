@@ -30,6 +30,14 @@ class Person:
                               text=True, env=fields, cwd=cwd or self.c.root, timeout=120,
                               stdin=subprocess.DEVNULL, check=False)
 
+    def start(self, *words):
+        """A CLI that goes on while the test does."""
+        fields = dict(os.environ, HOME=self.home, XDG_CONFIG_HOME=self.home + "/.config",
+                      NO_COLOR="1")
+        return subprocess.Popen([f"{self.c.bin}/sluice", *map(str, words)], env=fields, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                stdin=subprocess.DEVNULL)
+
     def login(self, address=None, token=None, sha=None, home=None):
         path = f"{self.c.root}/token"
         if token:
