@@ -308,15 +308,17 @@ void promotion_succeeded(struct world *w, struct promotion *p)
 {
 	struct environment *env = p->environment;
 	struct release *r = p->release;
+	bool absolved = release_absolve(w, env, r);
 	char name[RELEASE_NAME];
 
 	record_verified(w, p);
 	environment_set_release(w, &env->row->last_good, p->row->release);
 	environment_find_previous(w, env);
 	clear_degraded(env);
-	promotion_end(w, p, PROMOTION_STATE(SUCCEEDED), "%s is live on %zu of %zu hosts%s",
+	promotion_end(w, p, PROMOTION_STATE(SUCCEEDED), "%s is live on %zu of %zu hosts%s%s",
 		      release_name(r, name), promotion_hosts_in(p, HOST_STATE(NEW)), p->row->n_plan,
-		      p->row->verify_run[0] ? " and verified" : "");
+		      p->row->verify_run[0] ? " and verified" : "",
+		      absolved ? ", so that its quarantine here is over" : "");
 	release_verified(w, env, r);
 }
 
@@ -355,12 +357,28 @@ void promotion_verify(struct world *w, struct promotion *p)
 	message_set_string(&e->run_id, p->verify->row->id);
 }
 
+static bool environment_is_good(const struct environment *env, const char *release_id)
+{
+	return environment_is_verified(env, release_id) &&
+	       !environment_is_quarantined(env, release_id);
+}
+
 static void rolled_back(struct world *w, struct promotion *p)
 {
 	struct environment *env = p->environment;
 	size_t failed = promotion_hosts_in(p, HOST_STATE(FAILED));
 	char name[RELEASE_NAME];
 
+	/* without anything better it went back to what served, which is not good for that */
+	if (!environment_is_good(env, p->row->release)) {
+		promotion_degrade(
+			w, env, "%s serves again, but it %s here; there is nothing better",
+			release_name(p->release, name),
+			environment_is_quarantined(env, p->row->release) ? "is quarantined"
+									 : "was never verified");
+		promotion_end(w, p, PROMOTION_STATE(FAILED), "%s", env->row->degraded_reason);
+		return;
+	}
 	environment_set_release(w, &env->row->last_good, p->row->release);
 	environment_find_previous(w, env);
 	if (failed) {

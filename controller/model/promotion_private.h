@@ -25,6 +25,8 @@ void promotion_degrade(struct world *w, struct environment *env, const char *fmt
 /* For this environment and all after it; actor: the person whose doing it is, or NULL. */
 void release_quarantine(struct world *w, const struct environment *env, struct release *r,
 			const Sluice__V1__Actor *actor, const char *why);
+/* Not here any more: a person overrode it, and then it was verified. True: it was quarantined. */
+bool release_absolve(struct world *w, struct environment *env, struct release *r);
 void environment_find_previous(struct world *w, struct environment *env);
 /* Where to go back to from `bad`; NULL: nowhere. */
 struct release *rollback_target(struct world *w, const struct environment *env,

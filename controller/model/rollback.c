@@ -75,6 +75,45 @@ static void quarantine_in(struct world *w, struct environment *env, struct relea
 	world_touch(w, &r->entity);
 }
 
+static void forget(char **list, size_t *n, const char *text)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < *n; i++) {
+		if (!strcmp(list[i], text))
+			free(list[i]);
+		else
+			list[kept++] = list[i];
+	}
+	*n = kept;
+}
+
+static void forget_reason(Sluice__V1__Release *row, const char *environment)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < row->n_quarantines; i++) {
+		if (!strcmp(row->quarantines[i]->environment, environment))
+			message_free(row->quarantines[i]);
+		else
+			row->quarantines[kept++] = row->quarantines[i];
+	}
+	row->n_quarantines = kept;
+}
+
+bool release_absolve(struct world *w, struct environment *env, struct release *r)
+{
+	if (!environment_is_quarantined(env, r->row->id) &&
+	    !release_is_quarantined(r, env->row->name))
+		return false;
+	forget(env->row->quarantined, &env->row->n_quarantined, r->row->id);
+	forget(r->row->quarantined, &r->row->n_quarantined, env->row->name);
+	forget_reason(r->row, env->row->name);
+	world_touch(w, &env->entity);
+	world_touch(w, &r->entity);
+	return true;
+}
+
 void release_quarantine(struct world *w, const struct environment *env, struct release *r,
 			const Sluice__V1__Actor *actor, const char *why)
 {

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "controller/model/promotion_private.h"
 #include "rollout_fixture.h"
 
 /* What a person says is copied into rows and events; a megabyte of it would fill a row until the
@@ -207,4 +208,64 @@ Test(promotion_ends, a_first_rollout_that_is_rolled_back_is_stopped)
 	sim_restart(s);
 	sim_settle(s);
 	cr_expect_null(sim_env(s, "staging")->promotion);
+}
+
+/* ---- what is quarantined ---- */
+
+Test(promotion_ends, what_an_override_brought_back_and_was_verified_is_good_again)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, true);
+	Sluice__V1__PromoteRequest request = sim_request("staging", "r2", "override");
+
+	for (uint32_t r = 1; r <= 2; r++) {
+		cr_assert_eq(sim_promote(s, "staging", sim_release(s)), 0, "%s", s->error.text);
+		sim_settle(s);
+		sim_verify(s, "staging",
+			   r == 1 ? SLUICE__V1__EXIT_REASON__EXIT_OK
+				  : SLUICE__V1__EXIT_REASON__EXIT_CODE);
+		sim_settle(s);
+	}
+	cr_assert(release_is_quarantined(sim_release_of(s, 2), "staging"));
+	request.override_reason = (char *)"the step was wrong, not the release";
+	cr_assert_eq(sim_promote_with(s, &request, SLUICE__V1__ROLE__APPROVER, NULL), 0, "%s",
+		     s->error.text);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_OK);
+	cr_expect(!release_is_quarantined(sim_release_of(s, 2), "staging"));
+	cr_expect(
+		!environment_is_quarantined(sim_env(s, "staging"), sim_release_of(s, 2)->row->id));
+	cr_expect(release_is_quarantined(sim_release_of(s, 2), "production"),
+		  "what comes after it decides for itself");
+	/* The next one fails: r2 is where it goes back to. */
+	cr_assert_eq(sim_promote(s, "staging", sim_release(s)), 0, "%s", s->error.text);
+	sim_settle(s);
+	sim_verify(s, "staging", SLUICE__V1__EXIT_REASON__EXIT_CODE);
+	sim_settle(s);
+	sim_expect_everywhere(s, "staging", 2);
+	cr_expect(!sim_env(s, "staging")->row->degraded);
+}
+
+Test(promotion_ends, to_go_back_to_what_is_quarantined_for_want_of_a_better_degrades)
+{
+	cleanup(sim_freep) struct sim *s = sim_two_stages(false, false);
+	Sluice__V1__PromoteRequest request = sim_request("production", "r2", "override");
+
+	sim_release(s);
+	sim_release(s);
+	cr_assert_eq(sim_promote(s, "staging", 1), 0, "%s", s->error.text);
+	sim_settle(s);
+	cr_assert_eq(sim_promote(s, "production", 1), 0, "%s", s->error.text);
+	sim_settle(s);
+	release_quarantine(s->world, sim_env(s, "staging"), sim_release_of(s, 1), NULL,
+			   "it is bad");
+	sim_commit(s);
+	s->hosts[2].fail_activate = 2;
+	request.override_reason = (char *)"anything is better";
+	cr_assert_eq(sim_promote_with(s, &request, SLUICE__V1__ROLE__ADMIN, NULL), 0, "%s",
+		     s->error.text);
+	sim_settle(s);
+	sim_expect_everywhere(s, "production", 1);
+	cr_expect(sim_env(s, "production")->row->degraded, "r1 is bad, too");
+	cr_expect(strstr(sim_env(s, "production")->row->degraded_reason,
+			 "r1 serves again, but it is quarantined here"));
 }
