@@ -109,7 +109,7 @@ void agent_boot(struct sim *s, struct host *h)
 	h->up = h->powered = true;
 	h->life++;
 	h->session = NULL;
-	h->registered = h->service_busy = false;
+	h->registered = false;
 	look_at_shims(s, h);
 	sim_trace(s, "%s: the agent starts, boot %u", h->name, h->boot);
 	later(s, h, sim_between(s, 0, 50), connect_again);
@@ -151,7 +151,7 @@ void host_reboot(struct sim *s, struct host *h, int64_t off_ms)
 	s->reboots++;
 	sim_trace(s, "%s: the power goes", h->name);
 	processes_end(s, h);
-	service_went_down(h);
+	services_went_down(h);
 	h->powered = false;
 	h->boot++;
 	h->journal_lost = false; /* whatever ran is certainly dead */
@@ -194,7 +194,6 @@ static void send_register(struct sim *s, struct host *h)
 	Sluice__V1__AgentMessage *m =
 		agent_message_new(h, SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER);
 	Sluice__V1__Register *r = message_new(&sluice__v1__register__descriptor);
-	Sluice__V1__HostReport *state = service_state(h);
 	char text[32];
 
 	m->register_ = r;
@@ -204,8 +203,7 @@ static void send_register(struct sim *s, struct host *h)
 	message_set_string(&r->instance, text);
 	r->host = facts(h);
 	r->journal_lost = h->journal_lost && s->mutant != MUTANT_FORGETFUL_JOURNAL;
-	if (state)
-		message_append(r, hosts, state);
+	services_describe(h, r);
 	for (int i = 0; i < HELD_MAX; i++) {
 		Sluice__V1__Held *held;
 

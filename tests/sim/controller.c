@@ -104,7 +104,7 @@ static struct now controller_now(const struct sim *s)
 {
 	int64_t boot_ms = clock_read(s, &s->clock);
 
-	return (struct now){ 1800000000000 + s->t, boot_ms };
+	return (struct now){ 1800000000000 + s->t + s->wall_jump, boot_ms };
 }
 
 static void plant_short_countdown(struct sim *s, int64_t boot_ms)
@@ -214,6 +214,7 @@ void controller_crash(struct sim *s)
 	if (!s->world)
 		return;
 	s->restarts++;
+	reached_restart(s);
 	world_free(steal(s->world));
 	s->life++;
 	/* a host that reboots has another clock; a process that restarts has not */

@@ -40,6 +40,7 @@ static void calm_down(struct sim *s)
 {
 	s->calm = true;
 	s->slow_until = 0;
+	delivery_calm(s);
 	sim_trace(s, "---- calm ----");
 }
 
@@ -50,6 +51,8 @@ static void begin(struct sim *s)
 	s->lease_ms = leases[sim_between(s, 0, 3)];
 	s->clock = clock_new(s);
 	s->n_hosts = (int)sim_between(s, 1, HOSTS);
+	s->stages = sim_chance(s, 40) ? 0 : s->n_hosts > 1 && sim_chance(s, 50) ? 2 : 1;
+	s->takes_auto = sim_chance(s, 60);
 	s->calm = true; /* nothing goes wrong before it has begun */
 	controller_start(s);
 	for (int i = 0; i < s->n_hosts; i++) {
@@ -58,8 +61,12 @@ static void begin(struct sim *s)
 		*h = (struct host){ .sim = s, .index = i, .boot = 1, .clock = clock_new(s) };
 		snprintf(h->name, sizeof h->name, "host-%c", 'a' + i);
 		h->slots = (uint32_t)sim_between(s, 1, SLOTS_MAX);
-		h->delivers = i < 3;
-		host_enrol(s, h, h->delivers ? "production" : "work");
+		h->services[0].environment = "staging";
+		h->services[1].environment = "production";
+		host_enrol(s, h,
+			   i == 3		      ? "work"
+			   : i == 0 && s->stages == 2 ? "staging"
+						      : "production");
 		agent_boot(s, h);
 	}
 	s->calm = false;
@@ -88,6 +95,7 @@ static void end(struct sim *s)
 struct totals {
 	uint64_t commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions,
 		rebuilt;
+	unsigned int met[MEETINGS]; /* in how many schedules */
 };
 
 static void add(struct totals *t, const struct sim *s)
@@ -102,6 +110,8 @@ static void add(struct totals *t, const struct sim *s)
 	t->runs += s->runs;
 	t->promotions += s->promotions;
 	t->rebuilt += s->rebuilt;
+	for (int m = 0; m < MEETINGS; m++)
+		t->met[m] += s->met[m] > 0;
 }
 
 /* True: every promise held. */
@@ -146,6 +156,21 @@ static int old_seeds(void)
 	return failed;
 }
 
+/* A generator that no longer reaches something finds nothing there. */
+static int unreached(const struct totals *t, uint64_t count)
+{
+	int missing = 0;
+
+	for (int m = 0; m < MEETINGS; m++) {
+		printf("%6u schedules reached: %s\n", t->met[m], meeting_name((enum meeting)m));
+		if (t->met[m] || count < SCHEDULES)
+			continue;
+		printf("       NOT ONE of %" PRIu64 "\n", count);
+		missing++;
+	}
+	return missing;
+}
+
 static int schedules(uint64_t count, uint64_t first)
 {
 	struct totals t = { 0 };
@@ -160,7 +185,7 @@ static int schedules(uint64_t count, uint64_t first)
 	       " hosts went down, %" PRIu64 " sessions broke\n",
 	       count, (double)(clock_mono_us() - start) / 1e6, t.runs, t.starts, t.losses,
 	       t.promotions, t.commits, t.rebuilt, t.restarts, t.crashes, t.reboots, t.cuts);
-	return failed;
+	return failed + unreached(&t, count);
 }
 
 static int mutants(void)

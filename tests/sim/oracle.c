@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "controller/model/environments.h"
 #include "sim.h"
 
 #define ATTEMPT(name) SLUICE__V1__ATTEMPT_STATE__ATTEMPT_##name
@@ -138,6 +139,7 @@ void oracle_row(struct sim *s, const struct stored *before, const struct row *ro
 {
 	if (before && !before->version)
 		before = NULL;
+	reached_row(s, before, row);
 	if (row->gone)
 		return;
 	if (row->kind == ROW_ATTEMPT)
@@ -151,34 +153,83 @@ void oracle_row(struct sim *s, const struct stored *before, const struct row *ro
 
 /* ---- the end ---- */
 
-static const struct environment *production(struct sim *s)
+static bool is_revoked(struct sim *s, const struct host *h)
 {
-	return s->environment && s->world ? world_environment(s->world, "production", NULL) : NULL;
+	const struct agent *agent = world_agent_by_id(s->world, h->id);
+
+	return agent && agent->row->state == SLUICE__V1__AGENT__STATE__REVOKED;
+}
+
+/* P6. Who is no host has nothing; a degraded environment is a person's. NULL: all is right. */
+static const char *wrong_at(struct sim *s, const struct host *h, const struct service *v)
+{
+	const struct environment *env = world_environment(s->world, v->environment, NULL);
+	const Sluice__V1__EnvironmentHost *row = env ? environment_host(env, h->id) : NULL;
+
+	if (row && env->row->degraded && *env->row->live)
+		return NULL;
+	if (!row)
+		return *v->live ? "is no host and runs something still" : NULL;
+	if (environment_host_leaves(s->world, env, row))
+		return "does not leave";
+	if (!*env->row->live)
+		return v->healthy ? "serves what was taken back" : NULL;
+	if (strcmp(v->live, env->row->live) != 0)
+		return "does not run what is live";
+	return v->healthy ? NULL : "does not serve";
+}
+
+static const char *wrong_host(struct sim *s, const struct host *h, const char **ret_environment)
+{
+	const char *wrong = NULL;
+
+	for (int i = 0; !wrong && i < STAGES; i++) {
+		*ret_environment = h->services[i].environment;
+		wrong = wrong_at(s, h, &h->services[i]);
+	}
+	return wrong;
+}
+
+static bool promotions_are_over(struct sim *s)
+{
+	struct environment *env, *next;
+
+	HASH_ITER(by_name, s->world->environments, env, next)
+		if (env->promotion &&
+		    env->promotion->row->state != SLUICE__V1__PROMOTION__STATE__PAUSED)
+			return false;
+	return true;
 }
 
 bool oracle_all_is_over(struct sim *s)
 {
-	const struct environment *env = production(s);
+	const char *environment;
 
 	if (!s->world || HASH_CNT(by_id, s->world->runs_by_id) ||
-	    HASH_CNT(by_fence, s->world->attempts))
+	    HASH_CNT(by_fence, s->world->attempts) || !promotions_are_over(s))
 		return false;
 	for (int i = 0; i < s->n_hosts; i++) {
 		const struct host *h = &s->hosts[i];
 
-		if (!host_is_quiet(h))
-			return false;
-		if (env && h->delivers && *env->row->live && !env->row->degraded &&
-		    (strcmp(h->service.live, env->row->live) != 0 || !h->service.healthy))
+		if (!is_revoked(s, h) && (!host_is_quiet(h) || wrong_host(s, h, &environment)))
 			return false;
 	}
-	return !env || !env->promotion ||
-	       env->promotion->row->state == SLUICE__V1__PROMOTION__STATE__PAUSED;
+	return true;
+}
+
+static void describe_host(struct sim *s, const struct host *h)
+{
+	const char *environment, *wrong = wrong_host(s, h, &environment);
+
+	if (!host_is_quiet(h))
+		oracle_fail(s, "%s never comes to rest", h->name);
+	if (wrong)
+		oracle_fail(s, "P6: %s %s: %s", environment, h->name, wrong);
 }
 
 static void describe_rest(struct sim *s)
 {
-	const struct environment *env = production(s);
+	struct environment *env, *next_env;
 	struct run *run, *next;
 
 	HASH_ITER(by_id, s->world->runs_by_id, run, next)
@@ -186,21 +237,14 @@ static void describe_rest(struct sim *s)
 			oracle_fail(s, "run %u never ends: job %s is in state %d, fence %" PRIu64,
 				    run->row->number, run->jobs[i]->row->spec->name,
 				    run->jobs[i]->row->state, run->jobs[i]->row->fence);
-	for (int i = 0; i < s->n_hosts; i++) {
-		if (!host_is_quiet(&s->hosts[i]))
-			oracle_fail(s, "%s never comes to rest", s->hosts[i].name);
-		if (env && s->hosts[i].delivers &&
-		    (strcmp(s->hosts[i].service.live, env->row->live) != 0 ||
-		     !s->hosts[i].service.healthy))
-			oracle_fail(s,
-				    "P6: %s runs '%s' (healthy %d), the environment says '%s', %s",
-				    s->hosts[i].name, s->hosts[i].service.live,
-				    s->hosts[i].service.healthy, env->row->live,
-				    env->promotion ? "and a promotion is under way" : "at rest");
-	}
-	if (env && env->promotion)
-		oracle_fail(s, "promotion %u never ends, it is in state %d",
-			    env->promotion->row->number, env->promotion->row->state);
+	HASH_ITER(by_name, s->world->environments, env, next_env)
+		if (env->promotion)
+			oracle_fail(s, "promotion %u of %s never ends, it is in state %d",
+				    env->promotion->row->number, env->row->name,
+				    env->promotion->row->state);
+	for (int i = 0; i < s->n_hosts; i++)
+		if (!is_revoked(s, &s->hosts[i]))
+			describe_host(s, &s->hosts[i]);
 	oracle_fail(s, "something is left");
 }
 

@@ -232,9 +232,11 @@ static void rebuild(struct sim *s)
 	struct world_source source = { rows_get, rows_find, rows_by_number, s };
 	cleanup(lines_release) struct lines was = { 0 }, is = { 0 };
 	struct world *w = world_new(&source, 1);
+	struct now now = s->world->now;
 	struct error err = { 0 };
 
-	if (rows_load(s, w, &err) < 0 || world_start(w, s->world->now, NULL, NULL, &err) < 0) {
+	now.wall_ms = world_steady_ms(s->world); /* as if nobody had set the clock */
+	if (rows_load(s, w, &err) < 0 || world_start(w, now, NULL, NULL, &err) < 0) {
 		oracle_fail(s, "a world cannot be built again from its rows: %s", err.text);
 	} else {
 		tell(s->world, &was);

@@ -16,15 +16,23 @@ static bool has_slot(const struct service *v, const char *release)
 	return false;
 }
 
-Sluice__V1__HostReport *service_state(struct host *h)
+static struct service *service_of(struct host *h, const char *environment)
 {
-	const struct service *v = &h->service;
+	for (int i = 0; i < STAGES; i++)
+		if (strcmp(h->services[i].environment, environment) == 0)
+			return &h->services[i];
+	return NULL;
+}
+
+/* NULL: nothing is installed. */
+static Sluice__V1__HostReport *state_of(const struct host *h, const struct service *v)
+{
 	Sluice__V1__HostReport *r;
 
 	if (!v->step)
 		return NULL;
 	r = message_new(&sluice__v1__host_report__descriptor);
-	message_set_string(&r->environment, "production");
+	message_set_string(&r->environment, v->environment);
 	r->phi = v->phi;
 	r->step = v->step;
 	r->attempt = v->attempt;
@@ -38,9 +46,9 @@ Sluice__V1__HostReport *service_state(struct host *h)
 	return r;
 }
 
-void service_report(struct sim *s, struct host *h)
+static void report(struct sim *s, struct host *h, const struct service *v)
 {
-	Sluice__V1__HostReport *r = h->registered ? service_state(h) : NULL;
+	Sluice__V1__HostReport *r = h->registered ? state_of(h, v) : NULL;
 	Sluice__V1__AgentMessage *m;
 
 	if (!r)
@@ -50,12 +58,38 @@ void service_report(struct sim *s, struct host *h)
 	agent_send(s, h, m);
 }
 
-/* After a reboot it is started again by the agent, at once here. */
-void service_went_down(struct host *h)
+void service_report(struct sim *s, struct host *h)
 {
-	h->service.healthy = h->service.wanted_up && *h->service.live;
-	if (h->service.state == SLUICE__V1__HOST_REPORT__STATE__WORKING)
-		h->service.step = 0; /* half a step is none: the order comes again */
+	for (int i = 0; i < STAGES; i++)
+		report(s, h, &h->services[i]);
+}
+
+void services_describe(struct host *h, Sluice__V1__Register *r)
+{
+	for (int i = 0; i < STAGES; i++) {
+		Sluice__V1__HostReport *state = state_of(h, &h->services[i]);
+
+		if (state)
+			message_append(r, hosts, state);
+	}
+}
+
+/* After a reboot it is started again by the agent, at once here. */
+void services_went_down(struct host *h)
+{
+	for (int i = 0; i < STAGES; i++) {
+		struct service *v = &h->services[i];
+
+		v->healthy = v->wanted_up && *v->live;
+		if (v->state == SLUICE__V1__HOST_REPORT__STATE__WORKING)
+			v->step = 0; /* half a step is none: the order comes again */
+	}
+}
+
+void services_lose_disk(struct host *h)
+{
+	for (int i = 0; i < STAGES; i++)
+		h->services[i] = (struct service){ .environment = h->services[i].environment };
 }
 
 struct work {
@@ -81,12 +115,18 @@ static void fail_step(struct service *v, const char *why)
 	snprintf(v->text, sizeof v->text, "%s", why);
 }
 
+static void unpack(struct service *v, const char *release)
+{
+	if (has_slot(v, release))
+		return;
+	if (v->n_slots == SERVICE_SLOTS)
+		memmove(v->slots, v->slots + 1, --v->n_slots * sizeof(v->slots[0]));
+	snprintf(v->slots[v->n_slots++], ID_SIZE, "%s", release);
+}
+
 static void activate(struct service *v, const struct work *work)
 {
-	if (!has_slot(v, work->release)) {
-		fail_step(v, "it is not unpacked here");
-		return;
-	}
+	unpack(v, work->release); /* nothing to do where PREPARE was done */
 	snprintf(v->live, sizeof v->live, "%s", work->release);
 	v->wanted_up = true;
 	v->healthy = !work->fails;
@@ -100,8 +140,7 @@ static void do_step(struct service *v, const struct work *work)
 	v->text[0] = '\0';
 	switch (work->step) {
 	case SLUICE__V1__HOST_STEP__HOST_PREPARE:
-		if (!has_slot(v, work->release) && v->n_slots < SERVICE_SLOTS)
-			snprintf(v->slots[v->n_slots++], ID_SIZE, "%s", work->release);
+		unpack(v, work->release);
 		return;
 	case SLUICE__V1__HOST_STEP__HOST_ACTIVATE:
 		activate(v, work);
@@ -120,7 +159,7 @@ static void step_done(struct sim *s, struct event *e)
 {
 	struct host *h = e->who;
 	cleanup(message_freep) Sluice__V1__HostOrder *o = e->what;
-	struct service *v = &h->service;
+	struct service *v = service_of(h, o->environment);
 	struct work work;
 
 	/* a reboot or a newer order came between */
@@ -130,20 +169,20 @@ static void step_done(struct sim *s, struct event *e)
 		return;
 	fill_work(&work, o, e->number);
 	do_step(v, &work);
-	sim_trace(s, "%s: step %d of phi %llu for %s: %s", h->name, work.step,
+	sim_trace(s, "%s: %s: step %d of phi %llu for %s: %s", h->name, v->environment, work.step,
 		  (unsigned long long)work.phi, work.release, *v->text ? v->text : "done");
-	service_report(s, h);
+	report(s, h, v);
 }
 
 void service_order(struct sim *s, struct host *h, const Sluice__V1__HostOrder *o)
 {
-	struct service *v = &h->service;
+	struct service *v = service_of(h, o->environment);
 	struct event *e;
 
-	if (o->phi < v->phi)
+	if (!v || o->phi < v->phi)
 		return;
 	if (v->phi == o->phi && v->step == o->step && v->attempt == o->attempt) {
-		service_report(s, h);
+		report(s, h, v);
 		return;
 	}
 	v->phi = o->phi;

@@ -31,6 +31,7 @@ enum {
 	PROCESSES = 32,
 	SLOTS_MAX = 4,
 	SERVICE_SLOTS = 64,
+	STAGES = 2, /* environments there may be: staging, then production */
 };
 
 /* The known mistakes; each must be found out. */
@@ -179,6 +180,7 @@ struct held {
 
 /* What a host has of its environment; all of it is durable. */
 struct service {
+	const char *environment;
 	uint64_t phi;
 	char live[ID_SIZE];
 	char slots[SERVICE_SLOTS][ID_SIZE];
@@ -199,12 +201,12 @@ struct host {
 	unsigned int boot;
 	uint64_t life; /* of the agent's process */
 	uint32_t slots;
-	bool delivers; /* it is the host of the environment */
+	bool revoked;
 	/* durable */
 	uint64_t max_fence, max_epoch;
 	struct held held[HELD_MAX];
 	bool journal_lost;
-	struct service service;
+	struct service services[STAGES];
 	/* not the agent's */
 	struct process processes[PROCESSES];
 	/* volatile */
@@ -212,7 +214,6 @@ struct host {
 	bool registered;
 	uint64_t seq, renew_seq, register_seq;
 	int64_t renew_sent, register_sent;
-	bool service_busy;
 };
 
 void host_enrol(struct sim *s, struct host *h, const char *label);
@@ -246,12 +247,66 @@ bool host_is_quiet(const struct host *h);
 
 void service_order(struct sim *s, struct host *h, const Sluice__V1__HostOrder *order);
 void service_report(struct sim *s, struct host *h);
-Sluice__V1__HostReport *service_state(struct host *h); /* NULL: nothing is installed */
-void service_went_down(struct host *h);
+void services_describe(struct host *h, Sluice__V1__Register *r);
+void services_went_down(struct host *h);
+void services_lose_disk(struct host *h);
 
 /* ---- work.c ---- */
 
-void work_begin(struct sim *s); /* submissions, cancellations, promotions, faults: until the calm */
+void work_begin(struct sim *s); /* submissions, cancellations, faults: until the calm */
+const char *work_request_id(struct sim *s, char ret[32]);
+Sluice__V1__JobSpec *work_job_new(struct sim *s, const char *name);
+
+/* ---- delivery.c ---- */
+
+void delivery_begin(struct sim *s);
+/* Something that people do to releases, environments and their hosts. */
+void delivery_one_thing(struct sim *s);
+void delivery_calm(struct sim *s); /* hosts are what they were; what failed is tried again */
+/* A pipeline's last job makes a release of the source, judged by gates. */
+void delivery_add_release(struct sim *s, Sluice__V1__Pipeline *p, char **ret_source);
+
+/* ---- reached.c: which meetings there were; each must happen in enough schedules ---- */
+
+enum meeting {
+	MET_NEWER_WAITS,	 /* asked for while another is under way */
+	MET_WAITS_FOR_STAGING,	 /* in line until it is verified upstream */
+	MET_AUTO,		 /* promoted by itself */
+	MET_AUTO_HELD,		 /* `auto` waits, and a hold is set */
+	MET_UNHELD,		 /* lifted, and `auto` goes on */
+	MET_STALE,		 /* its champion is not live any more */
+	MET_POLICY_CHANGED,	 /* applied while a promotion is under way */
+	MET_RELABELLED,		 /* a host leaves in the middle of a rollout */
+	MET_DRAINED,		 /* likewise */
+	MET_REVOKED,		 /* likewise */
+	MET_DISK_LOST,		 /* likewise, with all that was unpacked */
+	MET_SKIPPED,		 /* a host is DIVERGED */
+	MET_CONVERGED,		 /* and brought to what is live afterwards */
+	MET_ROLLED_BACK_ROLLING, /* by a person, in the middle of a rollout */
+	MET_ROLLED_BACK_VERIFYING,
+	MET_ROLLED_BACK_PAUSED,
+	MET_ROLLED_BACK_ROLLBACK, /* sent elsewhere */
+	MET_FAILED_FIRST,	  /* the first release of an environment */
+	MET_DEGRADED,		  /* the way back failed */
+	MET_PAUSED,
+	MET_PAUSED_VERIFIED, /* again */
+	MET_PAUSED_ACCEPTED, /* by an override */
+	MET_VERIFY_LOST,     /* an attempt of a verify step */
+	MET_VERIFY_CANCELLED,
+	MET_RESTART_WAITING, /* the controller, with a promotion in this state */
+	MET_RESTART_ROLLING,
+	MET_RESTART_VERIFYING,
+	MET_RESTART_PAUSED,
+	MET_RESTART_ROLLBACK,
+	MET_CLOCK_JUMPED, /* while a promotion is under way */
+	MET_CANCEL_OFFERED,
+	MET_CANCEL_RUNNING,
+	MEETINGS
+};
+const char *meeting_name(enum meeting m);
+void reached(struct sim *s, enum meeting m);
+void reached_row(struct sim *s, const struct stored *before, const struct row *row);
+void reached_restart(struct sim *s);
 
 /* ---- rebuild.c ---- */
 
@@ -282,6 +337,7 @@ bool oracle_all_is_over(struct sim *s);
 struct sim {
 	uint64_t random;
 	int64_t t;
+	int64_t wall_jump; /* how far the controller's wall clock was set */
 	struct event **heap;
 	size_t n_heap, cap_heap;
 	uint64_t orders;
@@ -300,8 +356,10 @@ struct sim {
 	bool trace, calm, failed;
 	char verdict[512];
 	int64_t lease_ms;
-	bool environment; /* there is one, and promotions */
-	uint32_t releases;
+	int stages;	 /* environments: 0, production alone, or both */
+	bool takes_auto; /* the newest is promoted by itself */
+	uint32_t sources;
+	unsigned int met[MEETINGS];
 	/* how much happened */
 	unsigned int commits, restarts, crashes, reboots, cuts, starts, losses, runs, promotions,
 		rebuilt;
