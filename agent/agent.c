@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/away.h"
 #include "agent/deploy.h"
 #include "agent/identity.h"
 #include "agent/owners.h"
@@ -45,6 +46,13 @@ struct agent {
 };
 
 /* ---- the session's events ---- */
+
+static const char *controller_address(const struct agent *a)
+{
+	const char *address = config_string(a->config, "controller");
+
+	return address ? address : a->identity->controller;
+}
 
 static void describe(void *arg, Sluice__V1__Register *ret)
 {
@@ -93,16 +101,18 @@ static void received(void *arg, const Sluice__V1__ControllerMessage *m, int64_t 
 	}
 }
 
-static void connected(void *arg, bool now)
+static void connected(void *arg, int64_t away_ms)
 {
+	cleanup(buf_release) struct buf after = { 0 };
 	struct agent *a = arg;
 
-	if (now) {
-		log_info("connected to %s as '%s'", a->identity->controller, a->identity->name);
-		deploy_connected(a->deploy);
-	} else {
-		log_warn("the session ended; what runs goes on");
+	if (away_ms) {
+		buf_puts(&after, " again, after ");
+		away_duration(away_ms, &after);
 	}
+	log_info("connected to %s as '%s'%s", controller_address(a), a->identity->name,
+		 buf_str(&after));
+	deploy_connected(a->deploy);
 }
 
 /* ---- what an earlier process left ---- */
@@ -234,9 +244,8 @@ static int open_parts(struct agent *a, struct error *err)
 
 static int dial(struct agent *a, struct error *err)
 {
-	const char *address = config_string(a->config, "controller");
 	struct rpc_endpoint endpoint = {
-		.address = address ? address : a->identity->controller,
+		.address = controller_address(a),
 		.ca_pem = a->identity->ca_pem,
 		.cert_pem = a->identity->pem,
 		.key_pem = a->identity->pem,
@@ -328,7 +337,7 @@ struct agent *agent_start(const struct config *config, struct error *err)
 		return NULL;
 	}
 	work_sweep(a->work);
-	a->session = session_start(a->channel, &events);
+	a->session = session_start(a->channel, controller_address(a), &events);
 	work_start(a->work, a->session);
 	deploy_start(a->deploy, a->session);
 	return a;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/away.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -29,10 +30,13 @@ struct session {
 	struct lock lock; /* guards all below */
 	struct signal wake;
 	struct rpc_channel *channel;
+	char *address;
 	struct session_events events;
+	struct away away; /* the session's thread's */
 	pthread_t thread;
 	struct rpc_call *call;
 	bool stopping, registered;
+	struct error why; /* we ended the call because of that */
 	uint64_t seq;
 	struct request requests[OPEN_REQUESTS];
 };
@@ -57,6 +61,8 @@ static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct er
 	if (rpc_post(s->call, &batch, err) == 0)
 		return 0;
 	/* Nobody would say it again while this session lasts: it ends, and Register begins anew. */
+	if (err && err->code != ERR_CANCELLED)
+		s->why = *err;
 	rpc_cancel(s->call);
 	return -1;
 }
@@ -107,7 +113,7 @@ static void hear(struct session *s, const Sluice__V1__ControllerMessage *m)
 	lock_drop(&s->lock);
 	s->events.received(s->events.arg, m, sent);
 	if (registered)
-		s->events.connected(s->events.arg, true);
+		s->events.connected(s->events.arg, away_over(&s->away, clock_boot_ms()));
 }
 
 /* Opens a call and says Register, so that nothing can be posted before it. */
@@ -123,6 +129,7 @@ static int begin(struct session *s, struct error *err)
 	if (!s->call)
 		return -1;
 	s->seq = 0;
+	error_clear(&s->why);
 	memset(s->requests, 0, sizeof s->requests);
 	m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER;
 	m.register_ = body;
@@ -132,30 +139,35 @@ static int begin(struct session *s, struct error *err)
 static void end(struct session *s)
 {
 	struct rpc_call *call;
-	bool was;
 
 	lock_take(&s->lock);
 	call = steal(s->call);
-	was = s->registered;
 	s->registered = false;
 	lock_drop(&s->lock);
 	rpc_close(call);
-	if (was)
-		s->events.connected(s->events.arg, false);
 }
 
 static int converse(struct session *s, struct error *err)
 {
 	const Sluice__V1__ControllerBatch *batch;
+	struct error status = { 0 };
 	int r;
 
-	if (begin(s, err) < 0)
+	if (begin(s, err) < 0) {
+		/* A call that failed takes no messages: how it failed is the reason. */
+		if (s->call && rpc_recv(s->call, &batch, &status) < 0 &&
+		    status.code != ERR_CANCELLED)
+			*err = status;
 		return -1;
+	}
 	while ((r = rpc_recv(s->call, &batch, err)) > 0)
 		for (size_t i = 0; i < batch->n_messages; i++)
 			hear(s, batch->messages[i]);
+	LOCKED(&s->lock);
 	if (r == 0)
 		error_set(err, ERR_UNAVAILABLE, "the controller ended the session");
+	else if (s->why.code && err->code == ERR_CANCELLED)
+		*err = s->why;
 	return -1;
 }
 
@@ -168,11 +180,18 @@ static int64_t jitter(int64_t ms)
 	return ms / 2 + (int64_t)(r % (uint32_t)ms);
 }
 
+static void say_away(struct session *s, const struct error *why, int64_t next_ms)
+{
+	cleanup(buf_release) struct buf line = { 0 };
+
+	if (away_failed(&s->away, s->address, why, next_ms, clock_boot_ms(), &line))
+		log_warn("%s", buf_str(&line));
+}
+
 static void *session_main(void *arg)
 {
 	struct session *s = arg;
-	int64_t wait = FIRST_WAIT_MS;
-	char said[sizeof((struct error *)0)->text] = "";
+	int64_t wait = FIRST_WAIT_MS, next;
 
 	lock_take(&s->lock);
 	while (!s->stopping) {
@@ -182,29 +201,30 @@ static void *session_main(void *arg)
 		converse(s, &err);
 		lock_take(&s->lock);
 		if (s->registered)
-			wait = FIRST_WAIT_MS, said[0] = '\0';
+			wait = FIRST_WAIT_MS;
 		lock_drop(&s->lock);
 		end(s);
 		lock_take(&s->lock);
 		if (s->stopping)
 			break;
-		if (strcmp(said, err.text) != 0) /* once for each reason, not for each try */
-			log_warn("no session: %s%s%s", err.text, *err.hint ? "; " : "", err.hint);
-		memcpy(said, err.text, sizeof said);
-		signal_wait_ms(&s->wake, &s->lock, jitter(wait));
+		next = jitter(wait);
+		say_away(s, &err, next);
+		signal_wait_ms(&s->wake, &s->lock, next);
 		wait = MIN(2 * wait, (int64_t)LONGEST_WAIT_MS);
 	}
 	lock_drop(&s->lock);
 	return NULL;
 }
 
-struct session *session_start(struct rpc_channel *channel, const struct session_events *events)
+struct session *session_start(struct rpc_channel *channel, const char *address,
+			      const struct session_events *events)
 {
 	struct session *s = xcalloc(1, sizeof *s);
 
 	lock_init(&s->lock);
 	signal_init(&s->wake);
 	s->channel = channel;
+	s->address = xstrdup(address);
 	s->events = *events;
 	s->thread = thread_start("session", 256 << 10, session_main, s);
 	return s;
@@ -237,5 +257,6 @@ void session_stop(struct session *s)
 	thread_join(s->thread);
 	signal_release(&s->wake);
 	lock_release(&s->lock);
+	free(s->address);
 	free(s);
 }

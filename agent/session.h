@@ -1,7 +1,8 @@
 /*
  * session.h - the one control conversation with the controller
  *
- * Connects, registers, hears; connects again when it breaks, with jitter, for ever. Messages are
+ * Connects, registers, hears; connects again when it breaks, with jitter, for ever; while it cannot
+ * it says so in the log (away.h). Messages are
  * numbered; the send time of each request is kept until its answer, since a lease counts from when
  * the request was sent, never from when the answer came (PROTOCOL.md, RenewAck).
  */
@@ -23,11 +24,14 @@ struct session_events {
 	/* sent_boot_ms: when the request that this answers was sent; -1: it answers none that is
 	 * open. */
 	void (*received)(void *arg, const Sluice__V1__ControllerMessage *m, int64_t sent_boot_ms);
-	void (*connected)(void *arg, bool now);
+	/* away_ms: how long there was no session; 0: this is the first. */
+	void (*connected)(void *arg, int64_t away_ms);
 	void *arg;
 };
 
-struct session *session_start(struct rpc_channel *channel, const struct session_events *events);
+/* address: what the channel leads to, for the log. */
+struct session *session_start(struct rpc_channel *channel, const char *address,
+			      const struct session_events *events);
 void session_stop(struct session *s);
 /* Numbers the message and queues it; returns at once. ERR_UNAVAILABLE while not registered: what
  * must arrive is said again after the next Register, which any other failure brings about. */

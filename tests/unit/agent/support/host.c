@@ -65,12 +65,11 @@ static void received(void *arg, const Sluice__V1__ControllerMessage *m, int64_t 
 	}
 }
 
-static void connected(void *arg, bool now)
+static void connected(void *arg, int64_t away_ms)
 {
 	struct host_under_test *h = arg;
 
-	if (now)
-		deploy_connected(h->deploy);
+	deploy_connected(h->deploy);
 }
 
 /* ---- starting and stopping ---- */
@@ -119,7 +118,7 @@ void host_again(struct host_under_test *h)
 	h->deploy = deploy_new(&deploy);
 	must(supervise_attach(h->supervise, visit, h, &err) == 0, &err);
 	work_sweep(h->work);
-	h->session = session_start(h->stand->channel, &events);
+	h->session = session_start(h->stand->channel, "the stand", &events);
 	work_start(h->work, h->session);
 	deploy_start(h->deploy, h->session);
 }
