@@ -183,7 +183,7 @@ struct ship_log *attempt_log(struct attempt *a)
 {
 	struct ship_events events = { .drained = drained, .shipped = shipped, .arg = a };
 	char name[24];
-	struct ship_what what = { .fence = a->fence, .name = name };
+	struct ship_what what = { .fence = a->fence, .name = name, .resumed = a->resumed };
 
 	snprintf(name, sizeof name, "%" PRIu64, a->fence);
 	return ship_log_open(a->work->config.ship, &what, &events);

@@ -54,7 +54,9 @@ static void set_slot(struct host *h, struct slot *slot)
 static void log_open(struct host *h, uint64_t from)
 {
 	struct ship_events events = { .drained = drained, .arg = h };
-	struct ship_what what = { .environment = h->name, .name = h->service_name, .from = from };
+	struct ship_what what = {
+		.environment = h->name, .name = h->service_name, .from = from, .resumed = true
+	};
 
 	if (!h->log)
 		h->log = ship_log_open(h->deploy->config.ship, &what, &events);

@@ -25,6 +25,9 @@ enum {
 	REST_MS = 3,	       /* what a busy log gathers for before it is looked at again */
 };
 
+/* Does `acked` say what the controller has? */
+enum known { KNOWN, UNKNOWN, ASKED };
+
 struct ship_log {
 	struct ship *ship;
 	struct list link;
@@ -34,6 +37,7 @@ struct ship_log {
 	uint64_t fence;
 	uint64_t have[SPOOL_STREAMS], sent[SPOOL_STREAMS], acked[SPOOL_STREAMS];
 	uint64_t end[SPOOL_STREAMS];
+	enum known known[SPOOL_STREAMS];
 	bool ending, told, watching;
 	bool refused;		/* the controller wants none of it */
 	bool unreadable;	/* the spool does not give what was announced */
@@ -60,7 +64,7 @@ static bool log_complete(const struct ship_log *log)
 	if (!log->ending)
 		return false;
 	for (int i = 0; i < SPOOL_STREAMS; i++)
-		if (log->acked[i] < log->end[i])
+		if (log->acked[i] < log->end[i] || (log->known[i] != KNOWN && log->end[i]))
 			return false;
 	return true;
 }
@@ -70,16 +74,20 @@ static int log_sendable(const struct ship_log *log)
 {
 	if (log->refused || log->unreadable)
 		return -1;
-	for (int i = 0; i < SPOOL_STREAMS; i++)
-		if (log->sent[i] < log->have[i] && log->sent[i] - log->acked[i] < SHIP_WINDOW)
+	for (int i = 0; i < SPOOL_STREAMS; i++) {
+		if (log->known[i] == UNKNOWN && log->have[i])
 			return i;
+		if (log->known[i] == KNOWN && log->sent[i] < log->have[i] &&
+		    log->sent[i] - log->acked[i] < SHIP_WINDOW)
+			return i;
+	}
 	return -1;
 }
 
 static bool log_unacked(const struct ship_log *log)
 {
 	for (int i = 0; i < SPOOL_STREAMS; i++)
-		if (log->acked[i] < log->have[i])
+		if (log->acked[i] < log->have[i] || log->known[i] == ASKED)
 			return !log->refused && !log->unreadable;
 	return false;
 }
@@ -155,6 +163,9 @@ static void acknowledged(struct ship *s, const Sluice__V1__AppendReply *reply)
 		return;
 	if (reply->refused) {
 		log->refused = true;
+	} else if (log->known[i] != KNOWN) {
+		log->known[i] = KNOWN;
+		log->acked[i] = log->sent[i] = reply->durable_end;
 	} else if (reply->durable_end > log->acked[i]) {
 		log->acked[i] = reply->durable_end;
 		log->sent[i] = MAX(log->sent[i], reply->durable_end);
@@ -205,6 +216,9 @@ static void stream_close(struct ship *s, bool orderly)
 	s->broken = false;
 	list_each(log, &s->logs, link) {
 		memcpy(log->sent, log->acked, sizeof log->sent);
+		for (int i = 0; i < SPOOL_STREAMS; i++)
+			if (log->known[i] == ASKED)
+				log->known[i] = UNKNOWN;
 		if (!log->fence) /* its order may have come before the controller knew */
 			log->refused = false;
 	}
@@ -286,6 +300,30 @@ static int frame_send(struct ship *s, struct frame *f, struct error *err)
 	request.crc32c = crc32c(0, f->data, f->len);
 	tail.data = tail.arg = steal(f->data);
 	return rpc_send_tail(s->call, &request, &tail, err);
+}
+
+/* How much of this stream does the controller have? Any answer to any frame says it. Called and
+ * returns with the lock held, which is away meanwhile. */
+static int ask_locked(struct ship *s, struct ship_log *log, int stream, struct error *err)
+{
+	Sluice__V1__AppendRequest request = SLUICE__V1__APPEND_REQUEST__INIT;
+	int r;
+
+	request.fence = log->fence;
+	request.environment = log->environment;
+	request.stream = (uint32_t)stream;
+	request.offset = log->have[stream];
+	log->known[stream] = ASKED; /* before the answer can come */
+	log->busy++;
+	lock_drop(&s->lock);
+	r = stream_open(s, err);
+	if (r == 0)
+		r = rpc_send(s->call, &request, err);
+	lock_take(&s->lock);
+	busy_done_locked(log);
+	if (r < 0)
+		log->known[stream] = UNKNOWN;
+	return r;
 }
 
 /* A spool that does not give its bytes is no reason to keep those of others: this log has come to
@@ -407,7 +445,9 @@ static void *send_all(void *arg)
 		if (!end) {
 			wake_rested_locked(s);
 			log = next_locked(s, &stream);
-			if (log)
+			if (log && log->known[stream] == UNKNOWN)
+				end = ask_locked(s, log, stream, &err) < 0;
+			else if (log)
 				end = ship_one(s, log, stream, &err) < 0;
 			else if (!wait_locked(s) && !unacked_locked(s))
 				end = orderly = true;
@@ -476,6 +516,8 @@ struct ship_log *ship_log_open(struct ship *s, const struct ship_what *what,
 	log->fence = what->fence;
 	log->have[0] = log->sent[0] = log->acked[0] = what->from;
 	log->watching = true;
+	for (int i = 0; i < SPOOL_STREAMS; i++)
+		log->known[i] = what->resumed ? UNKNOWN : KNOWN;
 	LOCKED(&s->lock);
 	list_append(&s->logs, &log->link);
 	return log;
@@ -518,8 +560,12 @@ void ship_log_end(struct ship_log *log, const uint64_t end[SPOOL_STREAMS])
 void ship_log_rewind(struct ship_log *log, const uint64_t durable[SPOOL_STREAMS])
 {
 	LOCKED(&log->ship->lock);
-	for (int i = 0; i < SPOOL_STREAMS; i++)
-		log->acked[i] = log->sent[i] = MIN(log->acked[i], durable[i]);
+	for (int i = 0; i < SPOOL_STREAMS; i++) {
+		bool known = log->known[i] == KNOWN;
+
+		log->acked[i] = log->sent[i] = known ? MIN(log->acked[i], durable[i]) : durable[i];
+		log->known[i] = KNOWN;
+	}
 	log->told = log->refused = log->unreadable = false;
 	tell_shipped_locked(log);
 	signal_all(&log->ship->work);

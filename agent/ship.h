@@ -37,12 +37,14 @@ struct ship_events {
 };
 
 /* Of an attempt (fence > 0, name is the fence in decimal) or a service (environment, its spool's
- * name). from: where stream 0 goes on. */
+ * name). from: where stream 0 goes on. resumed: somebody before us may have shipped some of it;
+ * then the controller is asked first, by a frame without bytes, how much it has. */
 struct ship_what {
 	uint64_t fence;
 	const char *environment;
 	const char *name;
 	uint64_t from;
+	bool resumed;
 };
 
 struct ship_log *ship_log_open(struct ship *s, const struct ship_what *what,

@@ -317,6 +317,7 @@ static void take_in(void *arg, Sluice__V1__JournalAttempt *row)
 		return;
 	}
 	a = attempt_add(w, steal(row->assignment));
+	a->resumed = row->state != SLUICE__V1__JOURNAL_ATTEMPT__STATE__ACCEPTED;
 	if (row->state == SLUICE__V1__JOURNAL_ATTEMPT__STATE__EXITED && row->finished) {
 		a->finished = steal(row->finished);
 		a->stage = STAGE_SHIPPING;

@@ -30,6 +30,7 @@ struct attempt {
 	bool lost;	/* started, and no trace of how it ended */
 	bool held;	/* a runner has it */
 	bool attached;	/* found running or ended at start: nothing is prepared */
+	bool resumed;	/* an agent before us started it, and may have shipped some of its log */
 	bool announced; /* the last Register named it */
 	bool stop;	/* the controller wants it to end */
 	bool gone;	/* the controller wants no result: forget it once its output is there */

@@ -13,6 +13,7 @@
 static struct stand *stand;
 static struct ship *ship;
 static char *spool_dir;
+static bool resumed; /* how owner_open() opens */
 
 static void begin(void)
 {
@@ -86,7 +87,7 @@ static void owner_open(struct owner *o, uint64_t fence)
 {
 	struct ship_events events = { on_drained, on_shipped, o };
 	char name[32];
-	struct ship_what what = { .fence = fence, .name = name };
+	struct ship_what what = { .fence = fence, .name = name, .resumed = resumed };
 
 	snprintf(name, sizeof name, "%" PRIu64, fence);
 	*o = (struct owner){ .fence = fence };
@@ -164,6 +165,77 @@ Test(ship, a_stream_that_breaks_all_the_time_loses_and_doubles_nothing)
 		free(data[i]);
 	}
 	cr_expect_gt(stand->appends, 5u);
+}
+
+static uint64_t received(uint64_t fence, uint32_t stream)
+{
+	LOCKED(&stand->lock);
+	return stand_log(stand, fence, "", stream)->received;
+}
+
+/* As after a restart: `n` bytes are in the spool, and nobody knows what the controller has. */
+static void ship_again(const char *data, size_t n)
+{
+	uint64_t ends[SPOOL_STREAMS] = { n };
+	struct owner o;
+
+	write_spool("1", data, n);
+	owner_open(&o, 1);
+	ship_log_end(o.log, ends);
+	owner_wait(&o, &o.shipped, 1);
+	cr_expect_eq(o.refused, 0);
+	owner_close(&o);
+	stand_wait_log(stand, 1, 0, data, n);
+}
+
+Test(ship, a_resumed_log_sends_only_what_is_missing)
+{
+	enum { FIRST = 1 << 20, MORE = 100, LESS = 1000 };
+	cleanup(freep) char *data = text(FIRST + MORE, 5);
+
+	resumed = true;
+	ship_again(data, FIRST);
+	cr_expect_eq(received(1, 0), FIRST, "nothing was there before");
+	ship_again(data, FIRST);
+	cr_expect_eq(received(1, 0), FIRST, "all was there");
+	ship_again(data, FIRST + MORE);
+	cr_expect_eq(received(1, 0), FIRST + MORE);
+	lock_take(&stand->lock);
+	stand_log(stand, 1, "", 0)->bytes.len = LESS; /* it came back older than it was */
+	lock_drop(&stand->lock);
+	ship_again(data, FIRST + MORE);
+	cr_expect_eq(received(1, 0), 2 * (FIRST + MORE) - LESS);
+	cr_expect_eq(stand_log(stand, 1, "", 0)->gaps, 0);
+}
+
+Test(ship, a_question_that_is_lost_is_asked_again)
+{
+	cleanup(freep) char *data = text(1 << 20, 5);
+
+	resumed = true;
+	ship_again(data, 1 << 20);
+	lock_take(&stand->lock);
+	stand->cut_logs = 1; /* no question is answered */
+	lock_drop(&stand->lock);
+	{
+		uint64_t ends[SPOOL_STREAMS] = { 1 << 20 };
+		struct owner o;
+		unsigned begun;
+
+		owner_open(&o, 1);
+		lock_take(&stand->lock);
+		begun = stand->appends;
+		lock_drop(&stand->lock);
+		ship_log_end(o.log, ends);
+		usleep(700000);
+		lock_take(&stand->lock);
+		cr_expect_geq(stand->appends, begun + 2);
+		stand->cut_logs = 0;
+		lock_drop(&stand->lock);
+		owner_wait(&o, &o.shipped, 1);
+		owner_close(&o);
+	}
+	cr_expect_eq(received(1, 0), 1 << 20);
 }
 
 Test(ship, what_the_controller_lost_is_sent_again)

@@ -200,6 +200,33 @@ Test(work, what_runs_goes_on_without_an_agent)
 	stand_wait_log(host.stand, 1, 0, "done\n", 5);
 }
 
+/* A job of days must not send its log of days again, each time the agent is started anew. */
+Test(work, an_agent_that_comes_back_sends_only_what_is_missing)
+{
+	cleanup(freep) char *go = xprintf("%s/1/src/go", host.work_dir);
+	struct stand_log *log;
+	struct error err = { 0 };
+
+	host_offer(&host, 1,
+		   "seq 100000; touch here; while [ ! -e go ]; do sleep 0.01; done; echo end");
+	wait_started(1);
+	for (size_t n = 0; n < 588895; usleep(2000)) { /* what seq printed */
+		LOCKED(&host.stand->lock);
+		log = stand_log(host.stand, 1, "", 0);
+		n = log ? log->bytes.len : 0;
+	}
+	usleep(100000); /* acknowledged */
+	host_stop(&host);
+	host_again(&host);
+	cr_assert_eq(file_write_atomic(go, "", 0, 0644, &err), 0);
+	cr_expect_eq(host_finished(&host, 1)->log_end[0], 588895 + 4);
+	LOCKED(&host.stand->lock);
+	log = stand_log(host.stand, 1, "", 0);
+	cr_expect_eq(log->bytes.len, 588895 + 4);
+	cr_expect_lt(log->received, 588895 + 4 + 1000, "%llu bytes were sent",
+		     (unsigned long long)log->received);
+}
+
 Test(work, output_that_was_not_shipped_yet_survives_a_restart)
 {
 	cleanup(freep) char *done = xprintf("%s/spool/1.done", host.dir);

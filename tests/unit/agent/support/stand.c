@@ -44,9 +44,9 @@ static void take_frame(struct stand *s, const Sluice__V1__AppendRequest *m,
 	struct stand_log *log = log_of(s, m);
 	uint64_t end = log->bytes.len;
 
-	assert(m->data.len && m->data.len <= 256 << 10);
+	assert(m->data.len <= 256 << 10);
 	assert(m->crc32c == crc32c(0, m->data.data, m->data.len));
-	log->frames++;
+	log->frames += m->data.len > 0;
 	log->received += m->data.len;
 	if (m->oldest && m->offset > end) { /* the controller fills with a note */
 		while (log->bytes.len < m->offset)
@@ -54,7 +54,7 @@ static void take_frame(struct stand *s, const Sluice__V1__AppendRequest *m,
 		end = m->offset;
 	}
 	if (m->offset > end)
-		log->gaps++;
+		log->gaps += m->data.len > 0; /* without bytes it only asks */
 	else if (m->offset + m->data.len > end)
 		buf_add(&log->bytes, m->data.data + (end - m->offset),
 			m->data.len - (end - m->offset));

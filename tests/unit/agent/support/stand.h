@@ -25,7 +25,7 @@ struct stand_log {
 	char environment[64];
 	struct buf bytes;
 	unsigned frames, gaps;
-	uint64_t received; /* bytes, those that were there already included */
+	uint64_t received; /* bytes of all frames, those that were there already included */
 	bool refused;
 };
 
