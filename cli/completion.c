@@ -1,6 +1,6 @@
 /*
- * Completion: words and flags from the table, nothing is asked of a controller. bash's script
- * serves zsh, too, by its bashcompinit.
+ * Completion: words and flags from the table; for ENVIRONMENT, RELEASE and the like of its usage
+ * the shell asks `sluice completion --names`. bash's script serves zsh, too, by its bashcompinit.
  */
 #include "cli/help.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/names.h"
 
 /* The first words, each once. */
 static void first_words(const struct family *families, struct buf *out)
@@ -46,6 +47,27 @@ static void bash_group(const struct family *families, const char *group, size_t 
 	buf_puts(out, "\" ;;\n");
 }
 
+/* What stands at the verb's first place, and behind each of its flags. */
+static void bash_kinds(const struct verb *v, struct buf *out)
+{
+	const char *argument = v->arguments + strspn(v->arguments, "[");
+	size_t len = strcspn(argument, " ].|");
+	bool two = strchr(v->name, ' ') != NULL;
+	const struct flag *f;
+
+	buf_printf(out, "\t\t\"%s%s)\n\t\t\tcase \"$before\" in\n", v->name, two ? "\"" : " \"*");
+	for (unsigned i = 0; (f = verb_flag(v, i)); i++)
+		if (f->value)
+			buf_printf(out, "\t\t\t--%s) kind=%s ;;\n", f->name,
+				   names_known(f->value, strlen(f->value)) ? f->value
+				   : strcmp(f->name, "context") == 0	   ? "CONTEXT"
+									   : "");
+	if (len && names_known(argument, len))
+		buf_printf(out, "\t\t\t*) [ \"$COMP_CWORD\" -ne %d ] || kind=%.*s ;;\n",
+			   two ? 3 : 2, (int)len, argument);
+	buf_puts(out, "\t\t\tesac ;;\n");
+}
+
 static void bash(const struct family *families, struct buf *out)
 {
 	cleanup(buf_release) struct buf words = { 0 };
@@ -55,7 +77,8 @@ static void bash(const struct family *families, struct buf *out)
 	first_words(families, &words);
 	buf_printf(out,
 		   "_sluice() {\n"
-		   "\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" words=\"\"\n"
+		   "\tlocal word=\"${COMP_WORDS[COMP_CWORD]}\" words=\"\" kind=\"\"\n"
+		   "\tlocal before=\"${COMP_WORDS[COMP_CWORD - 1]}\"\n"
 		   "\tif [ \"$COMP_CWORD\" -eq 1 ]; then\n"
 		   "\t\twords=\"%s\"\n"
 		   "\telif [[ \"$word\" == -* ]]; then\n"
@@ -84,6 +107,16 @@ static void bash(const struct family *families, struct buf *out)
 			bash_group(families, group, len, out);
 		}
 	buf_puts(out, "\t\tesac\n\tfi\n"
+		      "\tif [ -z \"$words\" ] && [ \"$COMP_CWORD\" -gt 1 ]; then\n"
+		      "\t\tcase \"${COMP_WORDS[1]} ${COMP_WORDS[2]}\" in\n");
+	for (const struct family *f = families; f->heading; f++)
+		for (const struct verb *v = f->verbs; v->name; v++)
+			if (v->run)
+				bash_kinds(v, out);
+	buf_puts(out, "\t\tesac\n"
+		      "\t\t[ -z \"$kind\" ] || words=\"$(sluice completion --names \"$kind\" "
+		      "2>/dev/null)\"\n"
+		      "\tfi\n"
 		      "\tif [ -n \"$words\" ]; then\n"
 		      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
 		      "\telse\n"

@@ -220,17 +220,21 @@ static int logs(struct cli *cli, struct error *err)
 	struct follow *f;
 	int64_t tail = 0;
 	size_t found = 0;
-	int r = 0;
+	int r = 0, column = 0;
 
 	if (!env || flag_number(&cli->args, "tail", 1, 100000, &tail, err) < 0)
 		return -1;
-	several = !host && env->environment->n_hosts > 1;
+	several = flag_given(&cli->args, "prefix") || (!host && env->environment->n_hosts > 1);
+	for (size_t i = 0; i < env->environment->n_hosts; i++)
+		column = MAX(column, (int)strlen(env->environment->hosts[i]->agent_name));
 	f = follow_new(cli->channel, cli->json);
 	for (size_t i = 0; r == 0 && i < env->environment->n_hosts && !interrupted(); i++) {
 		const Sluice__V1__EnvironmentHost *h = env->environment->hosts[i];
-		cleanup(freep) char *prefix = xprintf(several ? "%s | " : "", h->agent_name);
+		cleanup(freep) char *prefix =
+			several ? xprintf("%-*s | ", column, h->agent_name) : xstrdup("");
 		struct follow_log log = { .environment = env->environment->name,
 					  .agent = h->agent_id,
+					  .host = h->agent_name,
 					  .tail = (uint32_t)tail,
 					  .live = live,
 					  .prefix = prefix };
@@ -307,6 +311,7 @@ static const struct flag logs_flags[] = {
 	{ 0, "host", "AGENT", "only this host" },
 	{ 'f', "follow", NULL, "go on as it is written" },
 	{ 0, "tail", "N", "begin N lines before the end" },
+	{ 0, "prefix", NULL, "each line with its host (the default when there are several)" },
 	{ 0 },
 };
 static const struct flag reason_flags[] = {

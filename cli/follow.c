@@ -20,7 +20,7 @@ enum { LINE_MOST = 1 << 20 }; /* a longer line is shown in pieces */
 struct reader {
 	struct list link;
 	struct follow *all;
-	char *run, *job, *environment, *agent, *prefix;
+	char *run, *job, *environment, *agent, *host, *prefix;
 	uint32_t attempt, stream, tail;
 	bool live, started, done, begun;
 	uint64_t offset;
@@ -67,8 +67,13 @@ static void write_json(struct reader *r, const Sluice__V1__LogChunk *chunk, uint
 		text_put(&clean, whole);
 		value = json_string(buf_str(&clean));
 	}
-	json_object_set_new(object, "job", json_string(*chunk->job ? chunk->job : r->job));
-	json_object_set_new(object, "attempt", json_integer(chunk->attempt));
+	if (*r->environment) {
+		json_object_set_new(object, "environment", json_string(r->environment));
+		json_object_set_new(object, "host", json_string(r->host));
+	} else {
+		json_object_set_new(object, "job", json_string(*chunk->job ? chunk->job : r->job));
+		json_object_set_new(object, "attempt", json_integer(chunk->attempt));
+	}
 	json_object_set_new(object, "offset", json_integer((json_int_t)at));
 	json_object_set_new(object, "text", value);
 	out_json_value(object, true);
@@ -236,6 +241,7 @@ static struct reader *reader_new(struct follow *f, const struct follow_log *log)
 	r->job = copy(log->job);
 	r->environment = copy(log->environment);
 	r->agent = copy(log->agent);
+	r->host = copy(log->host);
 	r->prefix = copy(log->prefix);
 	r->attempt = log->attempt;
 	r->stream = log->stream;
@@ -250,6 +256,7 @@ static void reader_free(struct reader *r)
 	free(r->job);
 	free(r->environment);
 	free(r->agent);
+	free(r->host);
 	free(r->prefix);
 	buf_release(&r->line);
 	free(r);

@@ -22,6 +22,7 @@ struct follow;
 struct follow_log {
 	const char *run, *job;		 /* of an attempt; or */
 	const char *environment, *agent; /* of a service; "" or NULL where not */
+	const char *host;		 /* the agent's name, for --json */
 	uint32_t attempt, stream, tail;
 	bool live;	    /* to its end, not only to what there is */
 	const char *prefix; /* before each line; NULL or "": bytes as they come */

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "cli/cli.h"
+#include "cli/names.h"
 #include "cli/out.h"
 #include "cli/verbs.h"
 
@@ -218,6 +219,8 @@ static int completion(struct cli *cli, struct error *err)
 	cleanup(buf_release) struct buf text = { 0 };
 	const char *shell = word(&cli->args, 0);
 
+	if (flag_given(&cli->args, "names"))
+		return names_print(cli, flag_text(&cli->args, "names"), err);
 	if (!help_completion(verb_families, shell, &text)) {
 		error_set(err, ERR_INVALID, "there is no completion for '%s'", shell);
 		return error_hint(err, "one of: bash, zsh, fish");
@@ -231,6 +234,12 @@ static const struct flag help_flags[] = {
 	{ 0 },
 };
 
+static const struct flag completion_flags[] = {
+	{ 0, "names", "WHAT",
+	  "the words for ENVIRONMENT, RELEASE, AGENT ... of a usage, one a line" },
+	{ 0 },
+};
+
 const struct verb help_verbs[] = {
 	{ "help", "[VERB]", "What there is, or all about one verb", NULL, help_flags, 0, 2, false,
 	  help },
@@ -238,6 +247,6 @@ const struct verb help_verbs[] = {
 	  "  bash:  source <(sluice completion bash)\n"
 	  "  zsh:   source <(sluice completion zsh)\n"
 	  "  fish:  sluice completion fish | source",
-	  NULL, 1, 1, false, completion },
+	  completion_flags, 0, 1, false, completion },
 	{ 0 },
 };

@@ -141,3 +141,17 @@ Test(help, bash_completes_verbs_and_flags)
 	close(fd);
 	unlink(path);
 }
+
+Test(help, completion_asks_for_the_names_that_a_usage_wants)
+{
+	cleanup(buf_release) struct buf text = { 0 };
+	const char *promote, *rollback;
+
+	cr_assert(help_completion(verb_families, "bash", &text));
+	promote = strstr(buf_str(&text), "\"promote \"*)\n\t\t\tcase");
+	rollback = strstr(buf_str(&text), "\"rollback \"*)\n\t\t\tcase");
+	cr_assert(promote && rollback);
+	cr_expect_eq(strncmp(strstr(promote, "--to) "), "--to) kind=ENVIRONMENT ;;", 25), 0);
+	cr_expect_eq(strncmp(strstr(rollback, "--to) "), "--to) kind=RELEASE ;;", 21), 0);
+	cr_expect(strstr(promote, "*) [ \"$COMP_CWORD\" -ne 2 ] || kind=RELEASE ;;"));
+}
