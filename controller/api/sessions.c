@@ -91,7 +91,8 @@ static void told_done(void *arg, int result, const struct error *err)
 	free(h);
 }
 
-/* How much of each finished attempt's log is durable, as the decision must know. */
+/* How much of each finished attempt's log is durable, as the decision must know: of the streams
+ * that have anything. */
 static void add_log_ends(struct api *api, struct told *t)
 {
 	const Sluice__V1__Finish *finish = t->request.message->finish;
@@ -100,10 +101,11 @@ static void add_log_ends(struct api *api, struct told *t)
 	for (size_t i = 0; i < finish->n_attempts; i++) {
 		const Sluice__V1__FinishedAttempt *a = finish->attempts[i];
 
-		for (uint32_t k = 0; k < LOG_STREAMS && id_valid(a->run_id); k++) {
+		for (uint32_t k = 0; k < MIN(a->n_log_end, (size_t)LOG_STREAMS); k++) {
 			struct log_key key = { .run = a->run_id, .fence = a->fence, .stream = k };
 
-			t->durable[i][k] = logbook_end(api->logbook, &key);
+			if (a->log_end[k] && id_valid(a->run_id))
+				t->durable[i][k] = logbook_end(api->logbook, &key);
 		}
 	}
 	t->request.log_durable = (const uint64_t(*)[LOG_STREAMS])t->durable;

@@ -249,13 +249,19 @@ void log_finish_locked(struct logbook *b, struct log *log, uint64_t end)
 	log_wake_readers_locked(log);
 }
 
+static bool in_memory(struct logbook *b, const char *name)
+{
+	LOCKED(&b->lock);
+	return log_find_locked(b, name) != NULL;
+}
+
 void logbook_finish(struct logbook *b, const struct log_key *key, uint64_t end)
 {
 	char name[LOG_NAME_SIZE];
 	struct log *log;
 
 	assert(*key->run);
-	if (log_name(key, name, NULL) < 0)
+	if (log_name(key, name, NULL) < 0 || !in_memory(b, name))
 		return;
 	log = log_hold(b, name, NULL);
 	if (!log)
