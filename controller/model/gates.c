@@ -260,13 +260,14 @@ static void evaluate(struct gate *g, Sluice__V1__Verdict *v)
 	set_champion(g, v);
 }
 
-/* What the verdict goes by; the environment tells apart what has no champion yet. */
-static void set_key(const Sluice__V1__Verdict *v, char **field)
+/* What the verdict goes by; the environment tells apart what has no champion yet, the source what
+ * the same command did when its code was another. */
+static void set_key(const struct gate *g, const Sluice__V1__Verdict *v, char **field)
 {
 	cleanup(buf_release) struct buf key = { 0 };
 
-	buf_printf(&key, "%s\n%s\n%s\n%s\n%s\n%s\n", v->gate, v->candidate, v->champion, v->set,
-		   v->evaluator, v->environment);
+	buf_printf(&key, "%s\n%s\n%s\n%s\n%s\n%s\n%s\n", v->gate, v->candidate, v->champion, v->set,
+		   v->evaluator, v->environment, g->job->run->row->source);
 	gate_set_digest(field, &key);
 }
 
@@ -309,7 +310,7 @@ Sluice__V1__VerdictState gates_decide(struct world *w, struct job *job, Sluice__
 	if (!is_kept(&g, v))
 		message_set_string(&v->id, world_id(w).text);
 	else
-		set_key(v, &v->id);
+		set_key(&g, v, &v->id);
 	if (is_kept(&g, v) && world_fetch(w, ROW_VERDICT, v->id, &before, NULL) == 1) {
 		message_free(v);
 		v = (Sluice__V1__Verdict *)before;

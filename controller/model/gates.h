@@ -16,9 +16,9 @@
  *	evaluator	SHA-256 of the job's command; of a verify step, of "environment/step" and it
  *	gate		SHA-256 of the expectations, one a line
  *
- * A verdict of a pipeline's job that PASSed or FAILed has as its id the SHA-256 of these and the
- * champion: where the same comes again, it is reused. Everything else gets an id of its own, and so
- * does a job that says not what it evaluates.
+ * A verdict of a pipeline's job that PASSed or FAILed has as its id the SHA-256 of these, the
+ * champion and the run's source (the evaluator's code): where the same comes again, it is reused.
+ *Everything else gets an id of its own, and so does a job that says not what it evaluates.
  */
 #ifndef MODEL_GATES_H
 #define MODEL_GATES_H

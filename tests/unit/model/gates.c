@@ -253,6 +253,24 @@ Test(gates, equal_digests_get_the_same_verdict_unless_it_was_undecided)
 	cr_expect_str_neq(c.evaluate->row->verdict, d.evaluate->row->verdict);
 }
 
+/* Whoever mends the code that measures gets a new verdict, though the command is the same. */
+Test(gates, other_code_behind_the_same_command_is_judged_anew)
+{
+	cleanup(sim_freep) struct sim *s = with_production();
+	struct made a = made_run(s, "sha256:m0de11", "sha256:5e7");
+	struct made b = made_run(s, "sha256:m0de11", "sha256:5e7");
+
+	message_set_string(&a.evaluate->run->row->source, "sha256:c0de1");
+	made_metric(a.evaluate, "accuracy", 0.09); /* it divided by the wrong number */
+	made_gate(a.evaluate, "accuracy >= 0.9");
+	cr_expect_eq(made_finish(s, &a), VERDICT(FAIL));
+	message_set_string(&b.evaluate->run->row->source, "sha256:c0de2");
+	made_metric(b.evaluate, "accuracy", 0.95);
+	made_gate(b.evaluate, "accuracy >= 0.9");
+	cr_expect_eq(made_finish(s, &b), VERDICT(PASS));
+	cr_expect_str_neq(a.evaluate->row->verdict, b.evaluate->row->verdict);
+}
+
 /* ---- verify steps ---- */
 
 static struct sim *verifying(void)
