@@ -53,7 +53,10 @@ static const struct config_key keys[] = {
 	  "delegated cgroup v2 directory (default: our own, if delegated; \"none\")", 0, 0 },
 	{ "shim", CONFIG_STRING, NULL, "path of sluice-shim (default: beside this program)", 0, 0 },
 	{ "stop_work", CONFIG_BOOL, "false",
-	  "on SIGTERM also end jobs (preempted) and stop services", 0, 0 },
+	  "on SIGTERM also end jobs (as preempted, which uses up no retry) and stop services, "
+	  "until "
+	  "the next start",
+	  0, 0 },
 	{ "verbose", CONFIG_BOOL, "false", "log what is usually not worth a line", 0, 0 },
 	{ NULL, CONFIG_STRING, NULL, NULL, 0, 0 },
 };
@@ -67,11 +70,49 @@ static int usage(FILE *to, int code)
 		"usage: sluice-agent [run] [OPTION...]\n"
 		"       sluice-agent join ADDRESS --token-file FILE [--renew] [OPTION...]\n"
 		"       sluice-agent services [ls | stop ENVIRONMENT | start ENVIRONMENT]\n"
-		"       sluice-agent version\n\n"
+		"       sluice-agent version\n"
+		"`join --help` and `services --help` say more. SIGTERM ends the agent only: jobs "
+		"and\n"
+		"services go on and are found again at the next start, unless --stop-work is "
+		"given.\n\n"
 		"  --config FILE   (default /etc/sluice/agent.yaml)\n%s",
 		buf_str(&text));
 	return code;
 }
+
+static const char join_help[] =
+	"usage: sluice-agent join ADDRESS --token-file FILE [--renew] [OPTION...]\n\n"
+	"Makes this host known to the controller whose users' listener is at ADDRESS (host:7700). "
+	"The\n"
+	"token is made there with `sluice agents token`; it holds the CA's hash, so nothing is "
+	"trusted\n"
+	"on first use, and can be used once. The key is made here and never leaves.\n\n"
+	"  --token-file FILE                the token; for its owner only (0600)\n"
+	"  --renew                          this host is known, but its certificate has expired: "
+	"it keeps\n"
+	"                                   its id; the token is of `sluice agents token --renew "
+	"NAME`\n"
+	"  --state-dir PATH                 where the identity is kept (default: "
+	"/var/lib/sluice-agent)\n"
+	"  --config FILE                    (default /etc/sluice/agent.yaml)\n\n"
+	"Then `systemctl enable --now sluice-agent`. See docs/install.md.\n";
+
+static const char services_help[] =
+	"usage: sluice-agent services [ls | stop ENVIRONMENT | start ENVIRONMENT] [OPTION...]\n\n"
+	"The services of this host, for whoever stands before it; no controller is needed.\n\n"
+	"  ls                               a line each: environment, live release, state "
+	"(supervised,\n"
+	"                                   down, or stopped by hand); the default\n"
+	"  stop ENVIRONMENT                 ends the service and keeps it down, also over restarts "
+	"of the\n"
+	"                                   agent and the host, until `start` or until the "
+	"controller\n"
+	"                                   activates a release here\n"
+	"  start ENVIRONMENT                takes that back\n"
+	"  --state-dir PATH                 the agent's (default: /var/lib/sluice-agent)\n"
+	"  --config FILE                    (default /etc/sluice/agent.yaml)\n\n"
+	"The controller sees a stopped service as not healthy and says so. See "
+	"docs/operations.md.\n";
 
 static int fail(const struct error *err)
 {
@@ -79,6 +120,15 @@ static int fail(const struct error *err)
 	if (*err->hint)
 		fprintf(stderr, "  %s\n", err->hint);
 	return 1;
+}
+
+static int verb_usage(const char *verb)
+{
+	if (strcmp(verb, "join") == 0)
+		return fputs(join_help, stdout), 0;
+	if (strcmp(verb, "services") == 0)
+		return fputs(services_help, stdout), 0;
+	return usage(stdout, 0);
 }
 
 /* Takes `--name value` or `--name=value` out of the arguments; NULL when it is not there. */
@@ -265,6 +315,8 @@ int main(int argc, char **argv)
 	verb = argc > 1 ? argv[1] : "run";
 	if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
 		return usage(stdout, 0);
+	if (take_switch(&argc, argv, "--help") || take_switch(&argc, argv, "-h"))
+		return verb_usage(verb);
 	if (strcmp(verb, "version") == 0 || strcmp(verb, "--version") == 0)
 		return printf("sluice-agent %s\n", SLUICE_VERSION), 0;
 	if (strcmp(verb, "services") == 0)

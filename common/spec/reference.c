@@ -140,4 +140,5 @@ void spec_reference_markdown(struct buf *out)
 			    (!k->path[len] || k->path[len] == '.'))
 				row(k, out);
 	}
+	spec_seen_markdown(out);
 }

@@ -65,6 +65,16 @@ int spec_override_parse(const char *text, struct arena *arena, struct spec_overr
  * is "INPUT_RAW_DATA". On the heap. The checker refuses two names that give the same. */
 char *spec_variable(const char *prefix, const char *name);
 
+/* What a job, a service or a hook finds in its environment, but for its own `env`. A name that ends
+ * in _NAME stands for one each. The end has no name. */
+enum spec_seen_by { SEEN_BY_JOBS = 1, SEEN_BY_SERVICES = 2 };
+extern const struct spec_seen {
+	const char *name;
+	unsigned by; /* enum spec_seen_by */
+	const char *doc;
+} spec_seen[];
+void spec_seen_markdown(struct buf *out); /* a section of docs/pipeline.md */
+
 /* The expanded pipeline as YAML for `lint --expanded`: every default spelled out. */
 void spec_print(const Sluice__V1__Pipeline *p, struct buf *out);
 /* From the table of keys: docs/pipeline.md and docs/sluice.schema.json. */

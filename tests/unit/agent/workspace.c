@@ -5,8 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/deploy_private.h"
 #include "base/file.h"
 #include "blob/source.h"
+#include "spec/spec.h"
 
 static char dir[64];
 static struct workspace_from from;
@@ -175,4 +177,86 @@ Test(workspace, a_job_sees_the_gpus_that_it_got_whatever_it_wishes)
 	cr_assert(last);
 	cr_expect_str_eq(last, "3,5");
 	workspace_free(ws);
+}
+
+/* The row of spec_seen that a variable is; NULL: it is none. */
+static const struct spec_seen *row_of(const char *variable)
+{
+	for (const struct spec_seen *v = spec_seen; v->name; v++) {
+		const char *each = strstr(v->name, "_NAME");
+		size_t len = strlen(v->name), stem = each ? (size_t)(each + 1 - v->name) : 0;
+
+		if (each ? strncmp(variable, v->name, stem) == 0
+			 : strncmp(variable, v->name, len) == 0 && variable[len] == '=')
+			return v;
+	}
+	return NULL;
+}
+
+/* What sluice-shim's caller adds, and what is only passed on. */
+static bool is_set_elsewhere(const char *name)
+{
+	static const char *const names[] = { "SLUICE_SHIM", "LANG", "LC_ALL", "TZ",
+					     "LD_LIBRARY_PATH" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+static void check_documented(char *const *env, size_t n, enum spec_seen_by by)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct spec_seen *v = row_of(env[i]);
+
+		cr_expect(v && v->by & by, "not in the table of what is seen: %s", env[i]);
+	}
+	for (const struct spec_seen *v = spec_seen; v->name; v++) {
+		bool found = is_set_elsewhere(v->name) || !(v->by & by);
+
+		for (size_t i = 0; i < n && !found; i++)
+			found = row_of(env[i]) == v;
+		cr_expect(found, "nobody sets %s", v->name);
+	}
+}
+
+Test(workspace, a_job_sees_what_is_documented_and_nothing_else)
+{
+	Sluice__V1__Variable v = SLUICE__V1__VARIABLE__INIT, *list = &v;
+	Sluice__V1__Param param = SLUICE__V1__PARAM__INIT, *params = &param;
+	Sluice__V1__OutputSpec output = SLUICE__V1__OUTPUT_SPEC__INIT, *outputs = &output;
+	Sluice__V1__Release release = SLUICE__V1__RELEASE__INIT;
+	struct workspace *ws;
+
+	v.name = (char *)"seed";
+	v.value = (char *)"1";
+	output.name = (char *)"model";
+	output.path = (char *)"out";
+	param.name = v.name;
+	param.value = v.value;
+	assignment.params = &params;
+	spec.matrix = &list;
+	spec.n_matrix = assignment.n_params = 1;
+	spec.outputs = &outputs;
+	spec.n_outputs = 1;
+	spec.metrics = (char *)"m.json";
+	assignment.environment = (char *)"staging";
+	assignment.release = &release;
+	ws = workspace_reopen(&from, &assignment);
+	check_documented(ws->env, ws->n_env, SEEN_BY_JOBS);
+	workspace_free(ws);
+}
+
+Test(workspace, a_service_sees_what_is_documented_and_nothing_else)
+{
+	Sluice__V1__Release release = SLUICE__V1__RELEASE__INIT;
+	Sluice__V1__DeploySpec deploy = SLUICE__V1__DEPLOY_SPEC__INIT;
+	struct host h = { .name = (char *)"staging", .dir = dir };
+	struct strings env = { 0 };
+
+	release.id = (char *)"abc";
+	service_env(&env, &h, &release, &deploy, 18000);
+	check_documented(env.at, env.n, SEEN_BY_SERVICES);
+	strings_release(&env);
 }
