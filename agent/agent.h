@@ -19,7 +19,8 @@ void agent_stop(struct agent *agent, bool stop_work);
 void agent_services(struct agent *agent);
 /* Of sluice-shim, on the heap: as configured, or beside this program. */
 char *agent_shim_path(const struct config *config, struct error *err);
-/* What is due now and then. 1: the certificate was renewed, start anew. */
+/* What is due now and then: the cache is trimmed, the certificate renewed. 1: start anew with the
+ * new one; -1: it could not be renewed, try again soon. */
 int agent_look(struct agent *agent, struct error *err);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/id.h"
 #include "crypto/cert.h"
@@ -84,6 +85,22 @@ struct identity *identity_load(const char *dir, struct error *err)
 	return steal(i);
 }
 
+/* One that does not serve must not take the place of one that does. */
+static int check_certificate(const struct buf *key, const char *certificate, const char *ca_pem,
+			     struct error *err)
+{
+	struct cert_info info;
+
+	if (cert_check_key(certificate, buf_str(key), err) < 0 ||
+	    cert_check_signed_by(certificate, ca_pem, err) < 0 ||
+	    cert_read(certificate, &info, err) < 0)
+		return error_wrap(err, "the controller's certificate");
+	if (info.not_after_ms > clock_wall_ms())
+		return 0;
+	error_set(err, ERR_INVALID, "the controller's certificate has expired already");
+	return error_hint(err, "check the clocks of both hosts");
+}
+
 static int save_pem(const char *dir, const struct buf *key, const char *certificate,
 		    struct error *err)
 {
@@ -92,8 +109,6 @@ static int save_pem(const char *dir, const struct buf *key, const char *certific
 
 	buf_add(&both, key->data, key->len);
 	buf_puts(&both, certificate);
-	if (cert_check_key(certificate, buf_str(key), err) < 0)
-		return error_wrap(err, "the controller's certificate");
 	return file_write_atomic(path, both.data, both.len, 0600, err);
 }
 
@@ -117,6 +132,8 @@ static int save(const struct identity_join *how, const struct buf *key,
 
 	if (!id_valid(reply->agent_id) || !name_valid(reply->name))
 		return error_set(err, ERR_INVALID, "the controller gave no valid id and name");
+	if (check_certificate(key, reply->certificate_pem, reply->ca_pem, err) < 0)
+		return -1;
 	root = json_pack("{s:s, s:s, s:s}", "id", reply->agent_id, "name", reply->name,
 			 "controller", controller);
 	text = json_dumps(root, JSON_INDENT(2));
@@ -193,6 +210,8 @@ bool identity_renewal_due(const struct identity *i, int64_t now_wall_ms)
 	struct cert_info info;
 	struct error ignored = { 0 };
 
+	if (FAULT_POINT("identity.due"))
+		return true;
 	if (cert_read(i->pem, &info, &ignored) < 0)
 		return false;
 	return now_wall_ms > info.not_before_ms + (info.not_after_ms - info.not_before_ms) / 3;
@@ -202,13 +221,17 @@ int identity_renew(const char *dir, struct rpc_channel *channel, struct error *e
 {
 	cleanup(arena_freep) struct arena *arena = arena_new(0);
 	cleanup(key_release) struct buf key = { 0 };
-	cleanup(buf_release) struct buf csr = { 0 };
+	cleanup(buf_release) struct buf csr = { 0 }, ca_pem = { 0 };
+	cleanup(freep) char *ca_path = path_join(dir, "ca.pem");
 	Sluice__V1__RenewCertificateRequest request = SLUICE__V1__RENEW_CERTIFICATE_REQUEST__INIT;
 	const Sluice__V1__EnrolReply *reply;
 
-	if (key_generate(&key, err) < 0 || cert_make_request(buf_str(&key), &csr, err) < 0)
+	if (file_read(ca_path, PEM_LIMIT, &ca_pem, err) < 0 || key_generate(&key, err) < 0 ||
+	    cert_make_request(buf_str(&key), &csr, err) < 0)
 		return -1;
 	request.csr_pem = csr.data;
 	reply = ask_renewal(channel, arena, &request, err);
-	return reply ? save_pem(dir, &key, reply->certificate_pem, err) : -1;
+	if (!reply || check_certificate(&key, reply->certificate_pem, buf_str(&ca_pem), err) < 0)
+		return -1;
+	return save_pem(dir, &key, reply->certificate_pem, err);
 }

@@ -24,7 +24,12 @@
 #include "proto/message.h"
 #include "spec/config.h"
 
-enum { LOOK_EVERY_S = 3600, EXIT_USAGE = 2 };
+enum {
+	FIRST_LOOK_MS = 10 * 1000, /* an agent that never lives an hour must renew, too */
+	LOOK_EVERY_MS = 3600 * 1000,
+	LOOK_AGAIN_MS = 300 * 1000, /* after one that failed */
+	EXIT_USAGE = 2,
+};
 
 static const struct config_key keys[] = {
 	{ "state_dir", CONFIG_STRING, "/var/lib/sluice-agent",
@@ -237,10 +242,25 @@ static int join(struct config *config, const char *state_dir, int argc, char **a
 	return 0;
 }
 
-/* Waits for a signal; between, hourly, what is due: renewal, trimming the cache. 1: start anew. */
+/* What is due now and then: renewal, trimming the cache. 1: start anew; 0: *ret_next_ms is when to
+ * look again. */
+static int look(struct agent *agent, int64_t *ret_next_ms)
+{
+	struct error err = { 0 };
+	int r = agent_look(agent, &err);
+
+	if (r > 0)
+		log_info("the certificate was renewed");
+	if (r < 0)
+		log_warn("%s", err.text);
+	*ret_next_ms = clock_boot_ms() + (r < 0 ? LOOK_AGAIN_MS : LOOK_EVERY_MS);
+	return r > 0;
+}
+
+/* Waits for a signal, and looks in between. 1: start anew. */
 static int wait_for_end(struct agent *agent)
 {
-	struct timespec hour = { LOOK_EVERY_S, 0 };
+	int64_t next_ms = clock_boot_ms() + FIRST_LOOK_MS;
 	sigset_t set;
 
 	sigemptyset(&set);
@@ -249,27 +269,18 @@ static int wait_for_end(struct agent *agent)
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	for (;;) {
-		struct error err = { 0 };
-		int number = sigtimedwait(&set, NULL, &hour);
+		int64_t left = MAX(next_ms - clock_boot_ms(), (int64_t)0);
+		struct timespec wait = { left / 1000, left % 1000 * 1000000 };
+		int number = sigtimedwait(&set, NULL, &wait);
 
 		if (number == SIGHUP)
 			return 1;
-		if (number == SIGUSR1) {
+		if (number == SIGUSR1)
 			agent_services(agent);
-			continue;
-		}
-		if (number > 0)
+		else if (number > 0)
 			return 0;
-		if (errno != EAGAIN)
-			continue;
-		switch (agent_look(agent, &err)) {
-		case 1:
-			log_info("the certificate was renewed");
+		else if (errno == EAGAIN && look(agent, &next_ms))
 			return 1;
-		case -1:
-			log_warn("%s", err.text);
-			break;
-		}
 	}
 }
 

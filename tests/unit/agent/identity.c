@@ -96,3 +96,81 @@ Test(identity, renewal_is_due_after_a_third_of_a_certificates_life)
 	pair_release(&own);
 	pair_release(&ca);
 }
+
+/* ---- renewal ---- */
+
+static struct pair authority(const char *name)
+{
+	struct buf key = { 0 }, cert = { 0 };
+	struct error err = { 0 };
+
+	cr_assert_eq(cert_make_authority(name, 1, &key, &cert, &err), 0, "%s", err.text);
+	return (struct pair){ .cert = buf_detach(&cert), .key = buf_detach(&key) };
+}
+
+static void join_stand(const struct stand *stand, const struct pair *ca)
+{
+	cleanup(freep) char *both = xprintf("%s%s", stand->agent.key, stand->agent.cert);
+
+	write_file("identity.pem", both, 0600);
+	write_file("ca.pem", ca->cert, 0644);
+	write_file("agent.json",
+		   "{\"id\": \"0190a1b2-0000-7000-8000-000000000001\", \"name\": \"a\", "
+		   "\"controller\": \"h:1\"}",
+		   0644);
+}
+
+static bool is_as_joined(const struct stand *stand)
+{
+	cleanup(freep) char *path = path_join(dir, "identity.pem");
+	cleanup(freep) char *both = xprintf("%s%s", stand->agent.key, stand->agent.cert);
+	cleanup(buf_release) struct buf now = { 0 };
+	struct error err = { 0 };
+
+	cr_assert_eq(file_read(path, 1 << 16, &now, &err), 0);
+	return strcmp(buf_str(&now), both) == 0;
+}
+
+Test(identity, a_renewed_certificate_takes_the_place_of_the_old_one_with_its_key)
+{
+	struct stand *stand = stand_new();
+	struct pair ca = authority("ours");
+	cleanup(freep) char *path = path_join(dir, "identity.pem");
+	struct cert_info info;
+	struct error err = { 0 };
+	struct identity *i;
+	struct stat st;
+
+	join_stand(stand, &ca);
+	stand->renew_by = &ca;
+	cr_assert_eq(identity_renew(dir, stand->channel, &err), 0, "%s", err.text);
+	i = identity_load(dir, &err);
+	cr_assert(i, "%s", err.text);
+	cr_assert_eq(cert_read(i->pem, &info, &err), 0, "%s", err.text);
+	cr_expect_str_eq(info.common_name, "renewed");
+	cr_expect_eq(cert_check_key(i->pem, i->pem, &err), 0, "%s", err.text);
+	cr_assert_eq(stat(path, &st), 0);
+	cr_expect_eq(st.st_mode & 07777, 0600);
+	identity_free(i);
+	pair_release(&ca);
+	stand_free(stand);
+}
+
+Test(identity, a_renewal_that_would_not_serve_leaves_the_old_certificate)
+{
+	struct stand *stand = stand_new();
+	struct pair ca = authority("ours"), other = authority("another");
+	struct error err = { 0 };
+
+	join_stand(stand, &ca);
+	stand->renew_by = &other;
+	cr_expect_lt(identity_renew(dir, stand->channel, &err), 0, "signed by another CA");
+	cr_expect(is_as_joined(stand));
+	stand->renew_by = &ca;
+	stand->renew_other_key = true;
+	cr_expect_lt(identity_renew(dir, stand->channel, &err), 0, "of another key");
+	cr_expect(is_as_joined(stand));
+	pair_release(&other);
+	pair_release(&ca);
+	stand_free(stand);
+}

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "crypto/cert.h"
 #include "crypto/digest.h"
 #include "proto/message.h"
 #include "stand_private.h"
@@ -211,10 +212,32 @@ static void closed(struct rpc_call *call, const struct error *why)
 	signal_all(&s->changed);
 }
 
-static const struct rpc_method agents_api[] = { RPC_SESSION(AGENT, Session, opened, received,
-							    closed, Sluice__V1__AgentBatch,
-							    Sluice__V1__ControllerBatch),
-						RPC_END };
+static int renew(struct rpc_call *call, const Sluice__V1__RenewCertificateRequest *request,
+		 Sluice__V1__EnrolReply *reply, struct error *err)
+{
+	struct stand *s = rpc_self(call);
+	struct cert_authority ca = { .cert_pem = s->renew_by->cert, .key_pem = s->renew_by->key };
+	struct cert_client what = { .csr_pem = request->csr_pem,
+				    .common_name = "renewed",
+				    .uri = "spiffe://test/agent/renewed",
+				    .days = 30 };
+	cleanup(buf_release) struct buf pem = { 0 };
+
+	if (cert_issue_client(&ca, &what, &pem, err) < 0)
+		return -1;
+	reply->certificate_pem =
+		arena_strdup(rpc_arena(call), s->renew_other_key ? s->agent.cert : buf_str(&pem));
+	reply->ca_pem = s->renew_by->cert;
+	return 0;
+}
+
+static const struct rpc_method agents_api[] = {
+	RPC_UNARY(AGENT, RenewCertificate, renew, Sluice__V1__RenewCertificateRequest,
+		  Sluice__V1__EnrolReply),
+	RPC_SESSION(AGENT, Session, opened, received, closed, Sluice__V1__AgentBatch,
+		    Sluice__V1__ControllerBatch),
+	RPC_END
+};
 
 /* ---- what tests do ---- */
 

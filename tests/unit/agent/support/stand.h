@@ -57,6 +57,8 @@ struct stand {
 	bool hold_acks;			      /* frames are taken, but not acknowledged */
 	bool refuse_uploads;		      /* with DENIED */
 	bool flip_downloads;		      /* a bit of each part */
+	const struct pair *renew_by;	      /* the CA that renews certificates */
+	bool renew_other_key;		      /* than was asked for */
 };
 
 struct stand *stand_new(void);
