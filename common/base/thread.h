@@ -3,8 +3,8 @@
  *
  * Starting a thread or locking never fails in a way that a program can mend: it
  * aborts. Threads block all signals (main takes them with sigwait) but those of
- * their own doing (SIGSEGV, SIGABRT ...), and are joined by whoever started them. Condition
- * variables run on CLOCK_MONOTONIC.
+ * their own doing (SIGSEGV, SIGABRT ...), and are joined by whoever started them. Waits run on
+ * CLOCK_MONOTONIC.
  */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
@@ -36,8 +36,12 @@ void lock_take(struct lock *l);
 void lock_drop(struct lock *l);
 void lock_assert_held(const struct lock *l); /* the first line of a _locked function */
 
-struct signal { /* a condition variable */
-	pthread_cond_t cv;
+/* A condition variable. Waits may end for no reason: look again. All who wait for one use the same
+ * lock, and what they look at changes only under it; then it does not matter whether it is raised
+ * with the lock held. They are woken when the lock is dropped. */
+struct signal {
+	_Atomic uint32_t raised;  /* how often, while somebody waited */
+	_Atomic uint32_t waiting; /* threads */
 };
 
 void signal_init(struct signal *s);
