@@ -4,7 +4,7 @@
  *	init.c		the core: start, log lines, cipher suites
  *	queue.c		completion queue, io threads, timers
  *	codec.c		messages and errors <-> byte buffers, status and trailers
- *	call.c		a call of either side: batches, queue of messages, end
+ *	call.c		a call of either side: batches, receiving, end;  call_send.c  sending
  *	client.c	channels, unary calls, streams;  words.c  what went wrong, for people
  *	server.c	start, stop, the table of methods;  accept.c  calls come in
  *	caller.c	who calls, guard;  worker.c  call threads;  session.c  sessions
@@ -106,7 +106,7 @@ grpc_metadata codec_trailer(const struct error *err);
 bool codec_error(grpc_status_code status, grpc_slice details, const grpc_metadata_array *trailers,
 		 struct error *err);
 
-/* ---- call.c ---- */
+/* ---- call.c, call_send.c ---- */
 
 struct rpc_out {
 	struct rpc_out *next;
@@ -175,6 +175,8 @@ struct rpc_call {
 struct rpc_call *call_new(void);
 /* With the lock held: starts a batch under a tag of the call. */
 void call_start_locked(struct rpc_call *c, const grpc_op *ops, size_t n, struct rpc_tag *tag);
+void call_sent(struct rpc_tag *tag, bool ok); /* the send batch is back */
+void call_drop_queue(struct rpc_call *c);
 void call_enqueue_locked(struct rpc_call *c, grpc_byte_buffer *buf); /* takes buf */
 void call_pump_locked(struct rpc_call *c); /* starts what can be sent now */
 void call_want_locked(struct rpc_call *c); /* asks for one message, unless one is on its way */
