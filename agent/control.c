@@ -1,13 +1,15 @@
 /*
- * The control thread: all that waits is journalled with one sync, then said to the controller in
- * one message of each kind. And its two quiet neighbours: the heartbeat, and the sweeper of old
- * workspaces.
+ * The control thread: all that waits is journalled with one write, then said to the controller in
+ * one batch.
  *
- * ACCEPTED and STARTED are synced before anything is said or done. EXITED is not: it must survive
- * this process, which the page cache does, not the host, whose reboot is a proof of death for all
- * its attempts anyway.
+ * STARTED is synced before anything is run (runner.c), and ACCEPTED, which comes before it in the
+ * same file, with it. Neither ACCEPTED nor EXITED is synced by itself: they must survive this
+ * process, which the page cache does, not the host, whose reboot is a proof of death for all its
+ * attempts anyway.
+ *
+ * Offers may come ahead of a free slot. They are journalled and wait; Accept is said when the job
+ * before has ended, behind its Finish. So the slot is filled again after one round trip.
  */
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,14 +17,12 @@
 #include "agent/work_private.h"
 #include "base/clock.h"
 #include "base/fault.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "proto/message.h"
 
 enum {
 	BATCH = 256,
 	BATCH_BYTES = 128 << 10, /* of one Finish, but for its last attempt */
-	RENEW_EVERY_MS = 10000,
 };
 
 struct batch {
@@ -36,44 +36,66 @@ struct batch {
 
 /* ---- saying it ---- */
 
-static void post(struct work *w, Sluice__V1__AgentMessage *m)
+static void post(struct work *w, Sluice__V1__AgentMessage **m, size_t n)
 {
 	struct error err = { 0 };
 
 	/* What is lost here is derived again at the next Register. */
-	if (session_post(w->session, m, &err) < 0)
+	if (n && session_post_all(w->session, m, n, &err) < 0)
 		log_debug("not said: %s", err.text);
 }
 
+static void say_declines(struct work *w, struct batch *b)
+{
+	Sluice__V1__AgentMessage m[SESSION_BATCH], *all[SESSION_BATCH];
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_declines; i++) {
+		sluice__v1__agent_message__init(&m[n]);
+		m[n].body_case = SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE;
+		m[n].decline = &b->declines[i];
+		all[n] = &m[n];
+		if (++n == SESSION_BATCH || i + 1 == b->n_declines) {
+			post(w, all, n);
+			n = 0;
+		}
+	}
+	for (size_t i = 0; i < b->n_declines; i++)
+		free(b->declines[i].reason);
+	b->n_declines = 0;
+}
+
+/* Finish first: it frees the slots that Accept takes. */
 static void say(struct work *w, struct batch *b)
 {
-	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
-	Sluice__V1__Accept accept = SLUICE__V1__ACCEPT__INIT;
+	Sluice__V1__AgentMessage m[2] = { SLUICE__V1__AGENT_MESSAGE__INIT,
+					  SLUICE__V1__AGENT_MESSAGE__INIT };
+	Sluice__V1__AgentMessage *all[2];
 	Sluice__V1__Finish finish = SLUICE__V1__FINISH__INIT;
+	Sluice__V1__Accept accept = SLUICE__V1__ACCEPT__INIT;
+	size_t n = 0;
 
-	if (b->n_accepted) {
-		accept.fences = b->accepted;
-		accept.n_fences = b->n_accepted;
-		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT;
-		m.accept = &accept;
-		post(w, &m);
-	}
 	if (b->n_finished) {
 		finish.attempts = b->finished;
 		finish.n_attempts = b->n_finished;
-		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_FINISH;
-		m.finish = &finish;
-		post(w, &m);
+		m[n].body_case = SLUICE__V1__AGENT_MESSAGE__BODY_FINISH;
+		m[n].finish = &finish;
+		all[n] = &m[n];
+		n++;
 	}
-	for (size_t i = 0; i < b->n_declines; i++) {
-		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE;
-		m.decline = &b->declines[i];
-		post(w, &m);
-		free(b->declines[i].reason);
+	if (b->n_accepted) {
+		accept.fences = b->accepted;
+		accept.n_fences = b->n_accepted;
+		m[n].body_case = SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT;
+		m[n].accept = &accept;
+		all[n] = &m[n];
+		n++;
 	}
+	post(w, all, n);
+	say_declines(w, b);
 	for (size_t i = 0; i < b->n_finished; i++)
 		message_free(b->finished[i]);
-	b->n_accepted = b->n_finished = b->n_declines = b->finished_bytes = 0;
+	b->n_accepted = b->n_finished = b->finished_bytes = 0;
 }
 
 /* ---- offers ---- */
@@ -89,21 +111,44 @@ static void decline(struct batch *b, uint64_t fence, const struct error *why)
 	d->reason = xstrdup(why->text);
 }
 
-static void accept_one(struct work *w, Sluice__V1__Assignment *offered, struct batch *b)
+/* What is taken belongs to its attempt from then on. */
+static void take_one(struct work *w, Sluice__V1__Assignment **offered, struct batch *b)
 {
 	struct error err = { 0 };
 
-	if (!offered->spec)
+	if (!(*offered)->spec)
 		error_set(&err, ERR_INVALID, "the offer says nothing of its job");
-	else if (journal_accept(w->config.journal, offered, &err) == 0) {
+	else if (journal_accept(w->config.journal, *offered, &err) == 0) {
 		LOCKED(&w->lock);
-		attempt_add(w, message_copy(offered));
-		b->accepted[b->n_accepted++] = offered->fence;
+		struct attempt *a = attempt_add(w, steal(*offered));
+
+		a->waits = true;
+		list_append(&w->waiting, &a->ready);
 		return;
 	}
-	log_debug("offer %" PRIu64 " not taken: %s", offered->fence, err.text);
+	log_debug("offer %" PRIu64 " not taken: %s", (*offered)->fence, err.text);
 	if (err.code != ERR_CONFLICT)
-		decline(b, offered->fence, &err);
+		decline(b, (*offered)->fence, &err);
+}
+
+/* Is there one that waits, and a slot for it? */
+static bool may_accept(const struct work *w)
+{
+	return !list_empty(&w->waiting) && w->occupied < w->config.slots;
+}
+
+static void accept_waiting(struct work *w, struct batch *b)
+{
+	LOCKED(&w->lock);
+
+	while (may_accept(w) && b->n_accepted + b->n_declines < BATCH) {
+		struct attempt *a = list_first(&w->waiting, struct attempt, ready);
+
+		list_remove(&a->ready);
+		a->waits = false;
+		attempt_occupy(a);
+		b->accepted[b->n_accepted++] = a->fence;
+	}
 }
 
 /* Nothing was promised yet, and without a journal nothing can be. */
@@ -114,6 +159,8 @@ static void take_back(struct work *w, struct batch *b, const struct error *why)
 	for (size_t i = 0; i < b->n_accepted; i++) {
 		struct attempt *a = attempt_find(w, b->accepted[i]);
 
+		if (!a)
+			continue;
 		a->gone = true;
 		attempt_todo(a, TODO_FORGET);
 	}
@@ -122,12 +169,13 @@ static void take_back(struct work *w, struct batch *b, const struct error *why)
 		decline(b, b->accepted[--b->n_accepted], why);
 }
 
-/* Durable, then said. */
+/* Written, then said. An end that could not be written is said all the same: after a crash what its
+ * shim left is collected again. */
 static void settle(struct work *w, struct batch *b)
 {
 	struct error err = { 0 };
 
-	if (b->n_accepted && journal_sync(w->config.journal, &err) < 0) {
+	if (journal_flush(w->config.journal, &err) < 0) {
 		log_error("%s", err.text);
 		take_back(w, b, &err);
 	}
@@ -145,9 +193,9 @@ static void take_offers(struct work *w, struct list *offers, struct batch *b)
 		if (!current)
 			log_warn("offer not taken: %s", err.text);
 		for (size_t i = 0; current && i < o->offer->n_assignments; i++) {
-			if (b->n_accepted + b->n_declines == BATCH)
+			if (b->n_declines == BATCH)
 				settle(w, b);
-			accept_one(w, o->offer->assignments[i], b);
+			take_one(w, &o->offer->assignments[i], b);
 		}
 		list_remove(&o->link);
 		message_free(o->offer);
@@ -307,7 +355,7 @@ void *control_main(void *arg)
 	while (!w->stopping) {
 		struct list offers;
 
-		if (list_empty(&w->offers) && list_empty(&w->todo_list)) {
+		if (list_empty(&w->offers) && list_empty(&w->todo_list) && !may_accept(w)) {
 			signal_wait(&w->control, &w->lock);
 			continue;
 		}
@@ -315,152 +363,11 @@ void *control_main(void *arg)
 		take_todos_locked(w, b);
 		lock_drop(&w->lock);
 		take_offers(w, &offers, b);
+		accept_waiting(w, b);
 		settle(w, b);
 		lock_take(&w->lock);
 	}
 	lock_drop(&w->lock);
 	free(b);
-	return NULL;
-}
-
-/* ---- renewals ---- */
-
-/* When the next renewal is due; INT64_MAX: nothing needs one. */
-static int64_t renewal_due(struct work *w)
-{
-	int64_t every = INT64_MAX;
-	struct attempt *a, *next;
-
-	HASH_ITER(hh, w->attempts, a, next)
-		if (a->lease_boot_ms && !a->gone)
-			every = MIN(every, MIN((int64_t)RENEW_EVERY_MS, a->lease_ms / 6));
-	return every == INT64_MAX ? every : w->renewed_boot_ms + every;
-}
-
-static uint64_t *renewable(struct work *w, size_t *ret_n)
-{
-	uint64_t *fences = xcalloc(HASH_COUNT(w->attempts) + 1, sizeof *fences);
-	struct attempt *a, *next;
-
-	*ret_n = 0;
-	HASH_ITER(hh, w->attempts, a, next)
-		if (a->lease_boot_ms && !a->gone)
-			fences[(*ret_n)++] = a->fence;
-	return fences;
-}
-
-void *heartbeat_main(void *arg)
-{
-	struct work *w = arg;
-
-	lock_take(&w->lock);
-	while (!w->stopping) {
-		Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
-		Sluice__V1__Renew renew = SLUICE__V1__RENEW__INIT;
-		int64_t now = clock_boot_ms(), due = renewal_due(w);
-
-		if (due > now) {
-			if (due == INT64_MAX)
-				signal_wait(&w->beat, &w->lock);
-			else
-				signal_wait_ms(&w->beat, &w->lock, due - now);
-			continue;
-		}
-		w->renewed_boot_ms = now;
-		renew.fences = renewable(w, &renew.n_fences);
-		lock_drop(&w->lock);
-		m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_RENEW;
-		m.renew = &renew;
-		post(w, &m);
-		free(renew.fences);
-		lock_take(&w->lock);
-	}
-	lock_drop(&w->lock);
-	return NULL;
-}
-
-/* ---- old workspaces ---- */
-
-struct swept {
-	struct list link;
-	char *path;
-};
-
-static void sweep_add(struct work *w, char *path)
-{
-	struct swept *s = xcalloc(1, sizeof *s);
-
-	s->path = path;
-	list_append(&w->sweep, &s->link);
-	signal_one(&w->sweep_wake);
-}
-
-void sweep_later(struct work *w, uint64_t fence)
-{
-	sweep_add(w, xprintf("%s/%" PRIu64, w->config.workspace.work_dir, fence));
-}
-
-static void swept_free(struct swept *s)
-{
-	free(s->path);
-	free(s);
-}
-
-void sweep_free(struct work *w)
-{
-	struct swept *s;
-
-	while ((s = list_first(&w->sweep, struct swept, link))) {
-		list_remove(&s->link);
-		swept_free(s);
-	}
-}
-
-/* All that no attempt is known for. */
-void work_sweep(struct work *w)
-{
-	const char *dir = w->config.workspace.work_dir;
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	LOCKED(&w->lock);
-
-	while (d && (e = readdir(d))) {
-		uint64_t fence;
-		char *end;
-
-		if (e->d_name[0] == '.')
-			continue;
-		fence = strtoull(e->d_name, &end, 10);
-		if (*end || !attempt_find(w, fence))
-			sweep_add(w, path_join(dir, e->d_name));
-	}
-	if (d)
-		closedir(d);
-}
-
-/* What is left when the agent stops is removed after its next start. */
-void *sweeper_main(void *arg)
-{
-	struct work *w = arg;
-
-	lock_take(&w->lock);
-	for (;;) {
-		struct swept *s = list_first(&w->sweep, struct swept, link);
-		struct error err = { 0 };
-
-		if (w->stopping)
-			break;
-		if (!s) {
-			signal_wait(&w->sweep_wake, &w->lock);
-			continue;
-		}
-		list_remove(&s->link);
-		lock_drop(&w->lock);
-		if (workspace_discard(&w->config.workspace, s->path, &err) < 0)
-			log_warn("removing a workspace: %s", err.text);
-		swept_free(s);
-		lock_take(&w->lock);
-	}
-	lock_drop(&w->lock);
 	return NULL;
 }

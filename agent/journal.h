@@ -8,8 +8,11 @@
  * Register (journal_lost). When most of the file is history, or after a failed write or sync, it is
  * written anew from memory, beside, and renamed.
  *
- * Records are appended at once and durable after journal_sync(), which serves everyone who waits
- * with one fdatasync. All functions are thread-safe. Messages handed out are copies, the caller's.
+ * STARTED and what is known of environments is written at once: it survives this process when the
+ * call is back. ACCEPTED, EXITED and what is forgotten is gathered, because much of it comes at a
+ * time: it survives this process after journal_flush(), or after anything else that was written.
+ * All of it is durable after journal_sync(), which serves everyone who waits with one fdatasync.
+ * All functions are thread-safe. Messages handed out are copies, the caller's.
  */
 #ifndef AGENT_JOURNAL_H
 #define AGENT_JOURNAL_H
@@ -46,7 +49,9 @@ int journal_forget(struct journal *j, uint64_t fence, struct error *err);
 int journal_host(struct journal *j, const Sluice__V1__JournalHost *host, struct error *err);
 int journal_forget_host(struct journal *j, const char *environment, struct error *err);
 
-/* Back when everything appended before the call is durable. */
+/* Back when everything said before the call is written. What fails is written by the next. */
+int journal_flush(struct journal *j, struct error *err);
+/* Back when everything said before the call is durable. */
 int journal_sync(struct journal *j, struct error *err);
 
 /* A copy of each, in no order; the visitor takes it. */

@@ -5,6 +5,7 @@
  */
 #include "agent/session.h"
 
+#include <assert.h>
 #include <string.h>
 #include <time.h>
 
@@ -48,16 +49,18 @@ static bool is_request(const Sluice__V1__AgentMessage *m)
 	       m->body_case == SLUICE__V1__AGENT_MESSAGE__BODY_RENEW;
 }
 
-static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
+static int post_locked(struct session *s, Sluice__V1__AgentMessage **m, size_t n, struct error *err)
 {
 	Sluice__V1__AgentBatch batch = SLUICE__V1__AGENT_BATCH__INIT;
 
-	batch.messages = &m;
-	batch.n_messages = 1;
-	m->seq = ++s->seq;
-	if (is_request(m))
-		s->requests[m->seq % OPEN_REQUESTS] =
-			(struct request){ .seq = m->seq, .sent_boot_ms = clock_boot_ms() };
+	batch.messages = m;
+	batch.n_messages = n;
+	for (size_t i = 0; i < n; i++) {
+		m[i]->seq = ++s->seq;
+		if (is_request(m[i]))
+			s->requests[s->seq % OPEN_REQUESTS] =
+				(struct request){ .seq = s->seq, .sent_boot_ms = clock_boot_ms() };
+	}
 	if (rpc_post(s->call, &batch, err) == 0)
 		return 0;
 	/* Nobody would say it again while this session lasts: it ends, and Register begins anew. */
@@ -67,12 +70,18 @@ static int post_locked(struct session *s, Sluice__V1__AgentMessage *m, struct er
 	return -1;
 }
 
-int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
+int session_post_all(struct session *s, Sluice__V1__AgentMessage **m, size_t n, struct error *err)
 {
 	LOCKED(&s->lock);
+	assert(n <= SESSION_BATCH);
 	if (!s->call || !s->registered)
 		return error_set(err, ERR_UNAVAILABLE, "not connected to the controller");
-	return post_locked(s, m, err);
+	return post_locked(s, m, n, err);
+}
+
+int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err)
+{
+	return session_post_all(s, &m, 1, err);
 }
 
 /* A reply counts once, for the request it names. */
@@ -119,7 +128,7 @@ static void hear(struct session *s, const Sluice__V1__ControllerMessage *m)
 /* Opens a call and says Register, so that nothing can be posted before it. */
 static int begin(struct session *s, struct error *err)
 {
-	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT;
+	Sluice__V1__AgentMessage m = SLUICE__V1__AGENT_MESSAGE__INIT, *all = &m;
 	cleanup(message_freep) Sluice__V1__Register *body =
 		message_new(&sluice__v1__register__descriptor);
 
@@ -133,7 +142,7 @@ static int begin(struct session *s, struct error *err)
 	memset(s->requests, 0, sizeof s->requests);
 	m.body_case = SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER;
 	m.register_ = body;
-	return post_locked(s, &m, err);
+	return post_locked(s, &all, 1, err);
 }
 
 static void end(struct session *s)

@@ -15,6 +15,8 @@
 #include "rpc/rpc.h"
 #include "sluice/v1/agents.pb-c.h"
 
+enum { SESSION_BATCH = 64 }; /* messages */
+
 struct session;
 
 /* Both come on the session's thread and must not wait: renewals depend on it. */
@@ -36,6 +38,8 @@ void session_stop(struct session *s);
 /* Numbers the message and queues it; returns at once. ERR_UNAVAILABLE while not registered: what
  * must arrive is said again after the next Register, which any other failure brings about. */
 int session_post(struct session *s, Sluice__V1__AgentMessage *m, struct error *err);
+/* The same for up to SESSION_BATCH of them, which travel together. */
+int session_post_all(struct session *s, Sluice__V1__AgentMessage **m, size_t n, struct error *err);
 /* Says Goodbye and waits a moment for it to leave. */
 void session_goodbye(struct session *s, const char *reason);
 

@@ -1,6 +1,6 @@
 /*
- * The table of attempts, and what the controller says about them. Everything here only marks what
- * is to be done and returns: the session's thread must never wait for a disk or a process.
+ * The table of attempts: what they are taken from at start, what becomes of them, and the threads
+ * that serve them.
  */
 #include "agent/work.h"
 
@@ -20,6 +20,11 @@
 int64_t lease_kill_budget(int64_t lease_ms)
 {
 	return MIN((int64_t)15000, lease_ms / 4);
+}
+
+int64_t lease_renewal(int64_t lease_ms)
+{
+	return MIN((int64_t)10000, lease_ms / 6);
 }
 
 struct attempt *attempt_find(struct work *w, uint64_t fence)
@@ -44,8 +49,25 @@ struct attempt *attempt_add(struct work *w, Sluice__V1__Assignment *assignment)
 	return a;
 }
 
+void attempt_occupy(struct attempt *a)
+{
+	if (!a->occupies)
+		a->work->occupied++;
+	a->occupies = true;
+}
+
+static void attempt_vacate(struct attempt *a)
+{
+	if (a->occupies)
+		a->work->occupied--;
+	a->occupies = false;
+	if (!list_empty(&a->work->waiting))
+		signal_one(&a->work->control);
+}
+
 void attempt_free(struct attempt *a)
 {
+	attempt_vacate(a);
 	HASH_DEL(a->work->attempts, a);
 	list_remove(&a->ready);
 	list_remove(&a->todo_link);
@@ -58,6 +80,8 @@ void attempt_free(struct attempt *a)
 
 void attempt_todo(struct attempt *a, enum todo what)
 {
+	if (what & (TODO_EXITED | TODO_FORGET))
+		attempt_vacate(a);
 	a->todo |= what;
 	if (!list_linked(&a->todo_link))
 		list_append(&a->work->todo_list, &a->todo_link);
@@ -66,8 +90,9 @@ void attempt_todo(struct attempt *a, enum todo what)
 
 void attempt_ready(struct attempt *a)
 {
-	if (a->stage != STAGE_ACCEPTED)
+	if (a->stage != STAGE_ACCEPTED || a->waits)
 		return;
+	attempt_occupy(a);
 	a->stage = STAGE_READY;
 	list_append(&a->work->ready_list, &a->ready);
 	signal_one(&a->work->ready);
@@ -103,17 +128,6 @@ void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reas
 	runner_wake(a->runner); /* which says it again */
 }
 
-/* The controller wants no result of it. What it said is shipped all the same (an attempt that was
- * given up as lost has a log, too), and if nobody wants that either it is refused. */
-static void attempt_drop(struct attempt *a)
-{
-	a->gone = true;
-	if (a->held)
-		attempt_stop(a, SLUICE__V1__EXIT_REASON__EXIT_CANCELLED, "over", 0);
-	else if (a->stage != STAGE_SHIPPING)
-		attempt_todo(a, TODO_FORGET);
-}
-
 Sluice__V1__FinishedAttempt *attempt_unrun(const struct attempt *a, Sluice__V1__ExitReason reason,
 					   const char *text, uint64_t output)
 {
@@ -129,176 +143,6 @@ Sluice__V1__FinishedAttempt *attempt_unrun(const struct attempt *a, Sluice__V1__
 	done->n_log_end = SPOOL_STREAMS;
 	done->log_end = xmemdup(ends, sizeof ends);
 	return done;
-}
-
-/* Not started, and it will not be. */
-static void attempt_cancel(struct attempt *a)
-{
-	list_remove(&a->ready);
-	a->finished = attempt_unrun(a, a->stop_as, a->stop_reason, 0);
-	a->stage = STAGE_SHIPPING;
-	attempt_todo(a, TODO_EXITED);
-}
-
-static void lease_granted(struct attempt *a, int64_t sent_boot_ms)
-{
-	struct error err = { 0 };
-
-	if (sent_boot_ms < 0 || sent_boot_ms + a->lease_ms <= a->lease_boot_ms)
-		return;
-	a->lease_boot_ms = sent_boot_ms + a->lease_ms;
-	if (a->runner && a->runner->slot && a->stage == STAGE_RUNNING &&
-	    slot_deadline(a->runner->slot, a->fence, a->lease_boot_ms, &err) < 0)
-		log_debug("renewing %" PRIu64 ": %s", a->fence, err.text);
-}
-
-/* ---- what the session says ---- */
-
-static Sluice__V1__Held__State held_state(const struct attempt *a)
-{
-	if (a->lost)
-		return SLUICE__V1__HELD__STATE__LOST;
-	if (a->finished)
-		return SLUICE__V1__HELD__STATE__EXITED;
-	return a->stage == STAGE_RUNNING || a->attached ? SLUICE__V1__HELD__STATE__STARTED
-							: SLUICE__V1__HELD__STATE__ACCEPTED;
-}
-
-void work_describe(struct work *w, Sluice__V1__Register *ret)
-{
-	struct attempt *a, *next;
-	LOCKED(&w->lock);
-
-	ret->journal_lost = journal_lost(w->config.journal);
-	HASH_ITER(hh, w->attempts, a, next) {
-		Sluice__V1__Held *held;
-
-		if (a->gone)
-			continue;
-		held = message_new(&sluice__v1__held__descriptor);
-		held->fence = a->fence;
-		held->state = held_state(a);
-		a->announced = true;
-		message_append(ret, held, held);
-	}
-}
-
-void work_registered(struct work *w, const Sluice__V1__Registered *m, int64_t sent_boot_ms)
-{
-	struct attempt *a, *next;
-	LOCKED(&w->lock);
-
-	/* Taken from an offer of the session before, and Register did not name it: withdrawn. */
-	HASH_ITER(hh, w->attempts, a, next)
-		if (!a->announced && a->stage == STAGE_ACCEPTED && !a->held)
-			attempt_drop(a);
-	for (size_t i = 0; i < m->n_held; i++) {
-		a = attempt_find(w, m->held[i]->fence);
-		if (!a || a->gone)
-			continue;
-		if (m->held[i]->verdict != SLUICE__V1__HELD_VERDICT__VERDICT__CONTINUE || a->lost) {
-			attempt_drop(a);
-			continue;
-		}
-		lease_granted(a, sent_boot_ms);
-		if (a->stage == STAGE_ACCEPTED && a->lease_boot_ms)
-			attempt_ready(a);
-		else if (a->stage == STAGE_FINISHING)
-			attempt_todo(a, TODO_FINISH); /* the last one may not have arrived */
-	}
-	signal_one(&w->beat);
-}
-
-void work_offered(struct work *w, const Sluice__V1__Offer *m, uint64_t epoch)
-{
-	struct offered *o = xcalloc(1, sizeof *o);
-	LOCKED(&w->lock);
-
-	o->offer = message_copy(m);
-	o->epoch = epoch;
-	list_append(&w->offers, &o->link);
-	signal_one(&w->control);
-}
-
-void work_accepted(struct work *w, const Sluice__V1__Accepted *m, int64_t sent_boot_ms)
-{
-	LOCKED(&w->lock);
-
-	if (sent_boot_ms < 0)
-		return; /* matches no open request: nobody can say when the lease began */
-	for (size_t i = 0; i < m->n_fences; i++) {
-		struct attempt *a = attempt_find(w, m->fences[i]);
-
-		if (!a || a->gone)
-			continue;
-		lease_granted(a, sent_boot_ms);
-		attempt_ready(a);
-	}
-	signal_one(&w->beat);
-}
-
-void work_renewed(struct work *w, const Sluice__V1__RenewAck *m, int64_t sent_boot_ms)
-{
-	LOCKED(&w->lock);
-
-	for (size_t i = 0; i < m->n_fences; i++) {
-		struct attempt *a = attempt_find(w, m->fences[i]);
-
-		if (a)
-			lease_granted(a, sent_boot_ms);
-	}
-}
-
-void work_told_to_stop(struct work *w, const Sluice__V1__Stop *m)
-{
-	LOCKED(&w->lock);
-
-	for (size_t i = 0; i < m->n_fences; i++) {
-		struct attempt *a = attempt_find(w, m->fences[i]);
-
-		if (!a)
-			continue;
-		if (a->stage == STAGE_SHIPPING && !a->held)
-			continue; /* it ended: Finish will say how, and hear if that is stale */
-		if (a->stage == STAGE_FINISHING) {
-			attempt_drop(a); /* what Finish said is known, or not wanted */
-			continue;
-		}
-		attempt_stop(a, m->as, m->reason, m->grace_ms);
-		if (!a->held && !a->attached)
-			attempt_cancel(a);
-	}
-}
-
-void work_acknowledged(struct work *w, const Sluice__V1__FinishAck *m)
-{
-	LOCKED(&w->lock);
-
-	for (size_t i = 0; i < m->n_fences; i++) {
-		struct attempt *a = attempt_find(w, m->fences[i]);
-
-		if (a && !a->held && a->stage == STAGE_FINISHING)
-			attempt_todo(a, TODO_FORGET);
-	}
-	for (size_t i = 0; i < m->n_needs; i++) {
-		const Sluice__V1__FinishNeed *need = m->needs[i];
-		struct attempt *a = attempt_find(w, need->fence);
-
-		if (!a || a->held || a->gone || a->stage != STAGE_FINISHING ||
-		    a->todo & TODO_FORGET)
-			continue;
-		a->stage = STAGE_SHIPPING;
-		memset(a->durable, 0, sizeof a->durable);
-		for (size_t k = 0; k < MIN(need->n_log_durable, (size_t)SPOOL_STREAMS); k++)
-			a->durable[k] = need->log_durable[k];
-		if (need->n_digests) { /* collect and upload again: the workspace is still there */
-			a->attached = true;
-			a->stage = STAGE_ACCEPTED;
-			attempt_ready(a);
-		} else {
-			attempt_todo(a, TODO_REWIND);
-		}
-	}
 }
 
 /* ---- from the journal, and the threads ---- */
@@ -341,6 +185,7 @@ struct work *work_new(const struct work_config *config)
 	list_init(&w->ready_list);
 	list_init(&w->todo_list);
 	list_init(&w->offers);
+	list_init(&w->waiting);
 	list_init(&w->sweep);
 	w->config = *config;
 	w->n_runners = config->slots;
@@ -395,6 +240,7 @@ bool work_found(struct work *w, struct found *found)
 	a->lost = false;
 	a->stage = STAGE_RUNNING;
 	a->held = true;
+	attempt_occupy(a);
 	r->slot = steal(found->slot);
 	r->first = a;
 	return true;
@@ -402,6 +248,7 @@ bool work_found(struct work *w, struct found *found)
 
 void work_start(struct work *w, struct session *session)
 {
+	lock_take(&w->lock); /* the session may already be speaking of what was found */
 	w->session = session;
 	w->started = true;
 	for (unsigned i = 0; i < w->n_runners; i++) {
@@ -412,8 +259,11 @@ void work_start(struct work *w, struct session *session)
 		snprintf(r->name, sizeof r->name, "slot-%u", i);
 		if (r->first)
 			r->first->runner = r;
-		r->thread = thread_start(r->name, 512 << 10, runner_main, r);
 	}
+	lock_drop(&w->lock);
+	for (unsigned i = 0; i < w->n_runners; i++)
+		w->runners[i].thread =
+			thread_start(w->runners[i].name, 512 << 10, runner_main, &w->runners[i]);
 	w->control_thread = thread_start("control", 256 << 10, control_main, w);
 	w->heartbeat_thread = thread_start("heartbeat", 128 << 10, heartbeat_main, w);
 	w->sweeper_thread = thread_start("sweeper", 128 << 10, sweeper_main, w);

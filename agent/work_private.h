@@ -1,5 +1,5 @@
 /*
- * work_private.h - what work.c (the table), control.c and runner.c share
+ * work_private.h - what work.c (the table), work_heard.c, control.c and runner.c share
  */
 #ifndef AGENT_WORK_PRIVATE_H
 #define AGENT_WORK_PRIVATE_H
@@ -36,6 +36,8 @@ struct attempt {
 	bool gone;	/* the controller wants no result: forget it once its output is there */
 	bool told;	/* its shim heard of `stop` */
 	bool given_up;	/* its log was refused, or its spool is damaged */
+	bool waits;	/* for a slot, in work.waiting: then its Accept is said */
+	bool occupies;	/* a slot: from its Accept until its job has ended */
 	Sluice__V1__ExitReason stop_as;
 	char *stop_reason;
 	int64_t stop_grace_ms;
@@ -44,7 +46,7 @@ struct attempt {
 	struct runner *runner;
 	struct ship_log *log;
 	struct live *live;     /* its runner's, while it runs */
-	struct list ready;     /* in work.ready */
+	struct list ready;     /* in work.waiting, then in work.ready_list */
 	struct list todo_link; /* in work.todo */
 	unsigned todo;
 	uint64_t durable[SPOOL_STREAMS]; /* what the controller has, as it said in a need */
@@ -74,12 +76,15 @@ struct work {
 	struct session *session;
 	struct attempt *attempts;
 	struct list ready_list, todo_list, offers;
+	struct list waiting; /* offers that no slot is free for, in the order of their fences */
+	unsigned occupied;   /* slots */
 	struct runner *runners;
 	unsigned n_runners;
 	pthread_t control_thread, heartbeat_thread, sweeper_thread;
 	struct list sweep;
 	struct signal sweep_wake;
 	int64_t renewed_boot_ms;
+	int64_t beat_boot_ms; /* when the heartbeat looks again by itself */
 	bool started, stopping;
 };
 
@@ -88,6 +93,7 @@ struct attempt *attempt_find(struct work *w, uint64_t fence);
 struct attempt *attempt_add(struct work *w, Sluice__V1__Assignment *assignment); /* takes it */
 void attempt_todo(struct attempt *a, enum todo what);
 void attempt_ready(struct attempt *a);
+void attempt_occupy(struct attempt *a); /* a slot, if it has none */
 void attempt_stop(struct attempt *a, Sluice__V1__ExitReason as, const char *reason,
 		  int64_t grace_ms);
 void attempt_free(struct attempt *a);
@@ -112,6 +118,7 @@ void ending_unstarted(struct attempt *a, const struct error *why); /* nothing wa
 void ending_lost(struct attempt *a, uint64_t output); /* so many bytes of it are there */
 
 int64_t lease_kill_budget(int64_t lease_ms);
+int64_t lease_renewal(int64_t lease_ms);
 void *control_main(void *work);
 void *heartbeat_main(void *work);
 void *sweeper_main(void *work);

@@ -74,41 +74,92 @@ Test(work, a_lower_fence_is_not_taken_and_a_bad_offer_is_declined)
 	}
 }
 
-Test(work, more_offers_than_a_batch_are_all_taken)
+/* n of them, the first with this fence. */
+static void offer_many(uint64_t fence, size_t n, Sluice__V1__JobSpec *spec)
 {
 	Sluice__V1__ControllerMessage m = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
 	Sluice__V1__Offer offer = SLUICE__V1__OFFER__INIT;
-	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
-	enum { N = 600 };
-	static Sluice__V1__Assignment all[N];
-	static Sluice__V1__Assignment *list[N];
-	size_t at = 0, accepted = 0;
+	cleanup(freep) Sluice__V1__Assignment *all = xcalloc(n, sizeof *all);
+	cleanup(freep) Sluice__V1__Assignment **list = xcalloc(n, sizeof *list);
 
-	host.stand->mute = true; /* nothing runs */
-	spec.run = (char *)"true";
-	for (size_t i = 0; i < N; i++) {
+	for (size_t i = 0; i < n; i++) {
 		sluice__v1__assignment__init(&all[i]);
-		all[i].fence = i + 1;
+		all[i].fence = fence + i;
 		all[i].lease_ms = 60000;
-		all[i].spec = &spec;
+		all[i].spec = spec;
 		list[i] = &all[i];
 	}
 	offer.assignments = list;
-	offer.n_assignments = N;
+	offer.n_assignments = n;
 	m.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_OFFER;
 	m.offer = &offer;
 	stand_say(host.stand, &m);
-	while (accepted < N)
-		accepted += stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT)
-				    ->accept->n_fences;
-	cr_expect_eq(accepted, N);
+}
+
+static size_t hear_accepted(size_t *at, uint64_t *ret_last)
+{
+	const Sluice__V1__Accept *accept =
+		stand_hear(host.stand, at, SLUICE__V1__AGENT_MESSAGE__BODY_ACCEPT)->accept;
+
+	*ret_last = accept->fences[accept->n_fences - 1];
+	return accept->n_fences;
+}
+
+Test(work, more_declines_than_a_batch_are_all_said)
+{
+	enum { N = 600 };
+	size_t at = 0;
+
+	offer_many(1, N, NULL);
+	for (uint64_t fence = 1; fence <= N; fence++)
+		cr_assert_eq(stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE)
+				     ->decline->fence,
+			     fence);
+}
+
+Test(work, an_offer_without_a_free_slot_waits_and_goes_with_its_session)
+{
+	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
+	size_t at = 0, accepted = 0;
+	uint64_t last = 0;
+
+	host.stand->mute = true; /* nothing runs */
+	spec.run = (char *)"true";
+	offer_many(1, 600, &spec);
+	while (accepted < host.slots)
+		accepted += hear_accepted(&at, &last);
+	cr_expect_eq(last, host.slots); /* in the order of their fences */
 	host.stand->verdict = SLUICE__V1__HELD_VERDICT__VERDICT__STOP;
 	stand_break_session(host.stand);
 	at = 0;
 	cr_expect_eq(next_register(&at)->n_held, 0);
-	cr_expect_eq(next_register(&at)->n_held, N);
-	stand_break_session(host.stand); /* dropped by then */
-	cr_expect_eq(next_register(&at)->n_held, 0);
+	cr_expect_eq(next_register(&at)->n_held, host.slots); /* no more were accepted */
+	host.stand->mute = false;
+	host_offer(&host, 1000, "true"); /* and the slots are free again */
+	cr_expect_eq(host_finished(&host, 1000)->exit->reason, EXIT(OK));
+}
+
+Test(work, the_next_offer_is_accepted_when_a_job_has_ended)
+{
+	cleanup(freep) char *first = host_path(&host, "first");
+	cleanup(freep) char *command = xprintf("until [ -e %s ]; do sleep 0.02; done", first);
+	size_t at = 0, ended = 0, accepted = 0;
+	uint64_t last = 0;
+
+	host_offer(&host, 1, command);
+	host_offer(&host, 2, command);
+	while (accepted < 2)
+		accepted += hear_accepted(&at, &last);
+	host_offer(&host, 3, "true");
+	host_offer(&host, 4, "true");
+	usleep(100000);		  /* they wait by then */
+	host_tell_stop(&host, 3); /* withdrawn: nothing is said of it */
+	cr_assert_eq(file_write_atomic(first, "", 0, 0600, NULL), 0);
+	cr_expect_eq(hear_accepted(&at, &last), 1);
+	cr_expect_eq(last, 4);
+	stand_hear(host.stand, &ended, SLUICE__V1__AGENT_MESSAGE__BODY_FINISH);
+	cr_expect_lt(ended, at);
+	cr_expect_eq(host_finished(&host, 4)->exit->reason, EXIT(OK));
 }
 
 Test(work, nothing_runs_before_it_is_accepted)
