@@ -68,6 +68,7 @@ void run_jobs_view(const Sluice__V1__RunDetail *run, const char *name, const str
 		table_cell(t, DIM, buf_str(&remark));
 	}
 	table_render(t, look, "No such job.", out);
+	put_shortened(run, look, out);
 }
 
 /* ---- one of them ---- */
@@ -166,4 +167,5 @@ void run_job_view(const Sluice__V1__RunDetail *run, const Sluice__V1__Job *job,
 		verdict_view(text, look, out);
 		buf_putc(out, '\n');
 	}
+	put_shortened(run, look, out);
 }

@@ -458,6 +458,7 @@ void run_view(const Sluice__V1__RunDetail *run, const struct look *look, run_pro
 	}
 	put_blocked(run, look, out);
 	put_other_verdicts(run, look, out);
+	put_shortened(run, look, out);
 	if (run->run->state != SLUICE__V1__RUN_STATE__RUN_RUNNING && *run->run->reason &&
 	    !is_said_of_a_job(run, run->run->reason)) {
 		cleanup(buf_release) struct buf line = { 0 };

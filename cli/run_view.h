@@ -38,6 +38,8 @@ const char *verdict_text(const Sluice__V1__RunDetail *run, const char *line);
 size_t reason_length(const Sluice__V1__RunDetail *run, const char *reason);
 /* "auc 0.953, loss 0.21, 3 more", after a comma when something is there already. */
 void put_metrics(const Sluice__V1__Job *job, size_t most, struct buf *out);
+/* A line, when the controller had to leave something out. */
+void put_shortened(const Sluice__V1__RunDetail *run, const struct look *look, struct buf *out);
 /* Equal but for numbers: "retry in 3s" is no news after "retry in 4s". */
 bool sentences_alike(const char *a, const char *b);
 

@@ -141,3 +141,12 @@ bool sentences_alike(const char *a, const char *b)
 			return *a == *b;
 	}
 }
+
+void put_shortened(const Sluice__V1__RunDetail *run, const struct look *look, struct buf *out)
+{
+	if (!run->shortened)
+		return;
+	text_paint(out, look, YELLOW,
+		   "  The run says more than fits in an answer: some of it is not shown");
+	buf_putc(out, '\n');
+}

@@ -110,13 +110,6 @@ static void put_facts(const Sluice__V1__Run *run, const struct look *look, struc
 		put_fact(out, look, "note", run->notes[i]);
 }
 
-static void put_shortened(const Sluice__V1__RunDetail *run, const struct look *look,
-			  struct buf *out)
-{
-	if (run->shortened)
-		put_fact(out, look, "note", "the run says more than fits: some of it is not shown");
-}
-
 static int no_such_job(const Sluice__V1__RunDetail *run, const char *name, struct error *err)
 {
 	struct suggest near = suggest_new(name);
@@ -158,7 +151,6 @@ static void put_run(const Sluice__V1__RunDetail *run, struct buf *out)
 
 	run_view(run, &look, NULL, NULL, out);
 	put_facts(run->run, &look, out);
-	put_shortened(run, &look, out);
 }
 
 static int show(struct cli *cli, struct error *err)

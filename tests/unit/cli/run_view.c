@@ -345,3 +345,15 @@ Test(run_view, each_job_has_a_line_with_its_agent_and_metrics)
 		"%s", buf_str(&out));
 	cr_expect(strstr(buf_str(&out), "  metrics    loss 0.3\n"), "%s", buf_str(&out));
 }
+
+Test(run_view, what_was_left_out_is_said)
+{
+	cleanup(buf_release) struct buf view = { 0 }, jobs = { 0 };
+
+	job("data", JOB(SUCCEEDED));
+	detail.shortened = true;
+	run_view(&detail, &plain, NULL, NULL, &view);
+	run_jobs_view(&detail, "", &plain, &jobs);
+	cr_expect(strstr(buf_str(&view), "some of it is not shown\n"), "%s", buf_str(&view));
+	cr_expect(strstr(buf_str(&jobs), "some of it is not shown\n"), "%s", buf_str(&jobs));
+}
