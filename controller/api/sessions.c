@@ -71,11 +71,36 @@ struct told {
 
 /* A batch, until the last of its messages was decided. */
 struct heard {
+	struct api *api;
 	char agent[ID_SIZE];
 	Sluice__V1__AgentBatch *batch;
 	atomic_size_t left; /* a stopping engine lets go of some on another thread */
 	struct told told[];
 };
+
+static struct rpc_call *call_of(struct sessions *all, uint64_t handle)
+{
+	struct session *s;
+	LOCKED(&all->lock);
+
+	HASH_FIND(hh, all->table, &handle, sizeof handle, s);
+	return s ? rpc_ref(s->call) : NULL;
+}
+
+/* What could not be decided gets an answer, too: the session ends, and says why. */
+static void refuse(const struct told *t, const struct error *err)
+{
+	struct rpc_call *call = call_of(t->heard->api->sessions, t->request.session);
+	struct error why = *err;
+
+	log_error("message of agent %s: %s", t->heard->agent, err->text);
+	if (!call)
+		return;
+	error_wrap(&why, "the controller could not take message %llu of this session",
+		   (unsigned long long)t->request.message->seq);
+	rpc_finish(call, &why);
+	rpc_unref(call);
+}
 
 static void told_done(void *arg, int result, const struct error *err)
 {
@@ -83,7 +108,7 @@ static void told_done(void *arg, int result, const struct error *err)
 	struct heard *h = t->heard;
 
 	if (result < 0)
-		log_error("message of agent %s: %s", h->agent, err->text);
+		refuse(t, err);
 	free(t->durable);
 	if (--h->left)
 		return;
@@ -131,6 +156,7 @@ int session_received(struct rpc_call *call, const Sluice__V1__AgentBatch *batch,
 	if (!n)
 		return 0;
 	h = xcalloc(1, sizeof *h + n * sizeof *h->told);
+	h->api = s->api;
 	memcpy(h->agent, s->agent, sizeof h->agent);
 	h->batch = message_copy(batch);
 	h->left = n;
@@ -202,15 +228,6 @@ static void finish_log(struct api *api, const struct effect *effect)
 
 		logbook_finish(api->logbook, &key, effect->log_end[k]);
 	}
-}
-
-static struct rpc_call *call_of(struct sessions *all, uint64_t handle)
-{
-	struct session *s;
-	LOCKED(&all->lock);
-
-	HASH_FIND(hh, all->table, &handle, sizeof handle, s);
-	return s ? rpc_ref(s->call) : NULL;
 }
 
 static void send(struct sessions *all, struct outbox *o)
