@@ -36,6 +36,8 @@ static const unsigned short next_states[] = {
 static void set_state(struct world *w, struct attempt *a, Sluice__V1__AttemptState state)
 {
 	assert(next_states[a->row->state] & BIT(state));
+	if (a->row->state == STATE(OFFERED))
+		place_answered(w, a);
 	a->row->state = state;
 	world_touch(w, &a->entity);
 }

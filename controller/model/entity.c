@@ -181,6 +181,7 @@ static void attempt_free(struct world *w, struct attempt *a)
 static void agent_free(struct world *w, struct agent *agent)
 {
 	assert(list_empty(&agent->attempts));
+	timer_clear(&w->timers, &agent->telling);
 	list_remove(&agent->changed);
 	message_free(agent->offer);
 	free(agent->denials);

@@ -286,6 +286,10 @@ static void say_busy(struct world *w, const struct survey *s, const struct needs
 			duration_format(MAX(INT64_C(0), p->timer.due_ms - w->now.boot_ms), time));
 		return;
 	}
+	if (m == MISFIT_OFFERS) {
+		buf_printf(out, "%s has not answered its last offers yet", s->nearest->row->name);
+		return;
+	}
 	buf_puts(out, "needs ");
 	add_wanted(out, n->resources, m);
 	add_where(out, n);

@@ -152,6 +152,8 @@ enum misfit fit(struct world *w, const struct queue *q, const struct agent *agen
 		return MISFIT_DISCONNECTED;
 	if (queue_passes(q, agent))
 		return MISFIT_PASSED_OVER;
+	if (agent->unanswered >= OFFERED_BYTES_MAX)
+		return MISFIT_OFFERS;
 	return fit_room(&needs, agent, &used, ret_gpus);
 }
 
@@ -194,6 +196,16 @@ void place_agent(struct world *w, struct agent *agent)
 	if (!list_linked(&agent->changed))
 		list_append(&w->changed, &agent->changed);
 	w->place_wanted = true;
+}
+
+void place_answered(struct world *w, struct attempt *a)
+{
+	bool full = a->agent->unanswered >= OFFERED_BYTES_MAX;
+
+	a->agent->unanswered -= a->offer_bytes;
+	a->offer_bytes = 0;
+	if (full && a->agent->unanswered < OFFERED_BYTES_MAX)
+		place_agent(w, a->agent);
 }
 
 /* ---- one step ---- */
@@ -336,6 +348,8 @@ static void add_offer(struct world *w, struct step *s, struct agent *agent, stru
 		agent->offer = message_new(&sluice__v1__offer__descriptor);
 	message_append(agent->offer, assignments, assignment);
 	agent->offer_size += size;
+	agent->unanswered += size;
+	a->offer_bytes = size;
 }
 
 /* Either starts the first of the best queue, or that queue has had its turn. */

@@ -61,6 +61,7 @@ enum misfit {
 	MISFIT_DRAINING,
 	MISFIT_DISCONNECTED,
 	MISFIT_PASSED_OVER,
+	MISFIT_OFFERS, /* it has not answered what it was offered */
 	MISFIT_DISK,
 	MISFIT_SLOTS,
 	MISFIT_CPU,

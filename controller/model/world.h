@@ -104,6 +104,7 @@ struct attempt {
 	struct timer lease;	/* T_c, on the boot clock */
 	struct timer suspicion; /* 30 s */
 	int64_t renewed_boot_ms;
+	size_t offer_bytes; /* of its offer while that has no answer */
 };
 
 /* What one caller was refused since the controller started (access.c). */
@@ -133,7 +134,11 @@ struct agent {
 	struct list changed;	  /* in world.changed while place() must look at it again */
 	Sluice__V1__Offer *offer; /* being filled by place() */
 	size_t offer_size;	  /* bytes */
-	struct denials *denials;  /* NULL: none yet */
+	size_t unanswered;	  /* bytes of offers that were made to it, place.h */
+	int64_t told_until_ms[2]; /* boot: not told again before, gone and connected (presence.h) */
+	uint32_t untold;	  /* changes since the last that was told */
+	struct timer telling;
+	struct denials *denials; /* NULL: none yet */
 };
 
 struct release {

@@ -399,3 +399,94 @@ Test(place, a_step_costs_no_more_with_a_long_queue, .timeout = 120)
 
 	cr_expect_lt(many, few * 4, "%lld us against %lld us", (long long)many, (long long)few);
 }
+
+/* Bytes of the offers in its inbox, whose fences go to `fences`. */
+static size_t take_offers(struct lab_agent *a, uint64_t *fences, size_t *n)
+{
+	Sluice__V1__ControllerMessage *m;
+	size_t bytes = 0;
+
+	while ((m = agent_take(a, SLUICE__V1__CONTROLLER_MESSAGE__BODY_OFFER))) {
+		bytes += protobuf_c_message_get_packed_size(&m->base);
+		for (size_t i = 0; i < m->offer->n_assignments; i++)
+			fences[(*n)++] = m->offer->assignments[i]->fence;
+		message_free(m);
+	}
+	return bytes;
+}
+
+enum { LARGE_JOBS = 100, LARGE_TEXT = 20000 };
+
+static void submit_large(struct lab *l)
+{
+	Sluice__V1__Pipeline *p = pipeline("p");
+
+	for (int i = 0; i < LARGE_JOBS; i++) {
+		char name[16];
+		Sluice__V1__JobSpec *spec;
+
+		snprintf(name, sizeof name, "job-%d", i);
+		spec = add_job_to(p, name, NULL);
+		spec->resources->cpu_milli = 10;
+		spec->resources->memory = 1 << 20;
+		free(spec->run);
+		spec->run = xcalloc(1, LARGE_TEXT + 1);
+		memset(spec->run, 'x', LARGE_TEXT);
+	}
+	cr_assert(lab_submit(l, p), "%s", l->error.text);
+}
+
+Test(place, offers_wait_for_an_agent_that_has_not_answered_those_before)
+{
+	enum { JOBS = 3 * LARGE_JOBS };
+	cleanup(lab_freep) struct lab *l = lab_new();
+	struct lab_agent *a = lab_agent_enrol(l, "w", 512, "");
+	uint64_t fences[JOBS + 1];
+	size_t n = 0, answered = 0;
+	int rounds = 0;
+
+	for (int i = 0; i < 3; i++)
+		submit_large(l);
+	agent_connect(a);
+	for (; n < JOBS && rounds < 20; rounds++) {
+		size_t before = n, bytes = take_offers(a, fences, &n);
+
+		cr_expect_leq(bytes, OFFERED_BYTES_MAX + LARGE_TEXT + 1000);
+		cr_assert_gt(n, before, "it answered all and gets no more");
+		while (answered < n)
+			agent_accept(a, fences[answered++]);
+	}
+	cr_expect_eq(n, JOBS);
+	cr_expect_geq(rounds, 6, "6 MB in portions of 1 MiB");
+	cr_expect_eq(lab_agent_of(a)->unanswered, 0);
+}
+
+Test(place, who_does_not_answer_offers_is_the_reason_of_a_wait)
+{
+	enum { TEXT = 1 << 20 };
+	cleanup(lab_freep) struct lab *l = lab_new();
+	struct lab_agent *a = lab_agent(l, "w", 8, "");
+	Sluice__V1__Pipeline *p = pipeline("p");
+	cleanup(buf_release) struct buf why = { 0 };
+	Sluice__V1__JobSpec *spec = add_job_to(p, "large", NULL);
+	uint64_t fence;
+	uint32_t run;
+
+	free(spec->run);
+	spec->run = xcalloc(1, TEXT + 1);
+	memset(spec->run, 'x', TEXT);
+	cr_assert(lab_submit(l, p), "%s", l->error.text);
+	fence = agent_offered(a);
+	run = lab_submit_one(l);
+	cr_expect_eq(agent_offered(a), 0);
+	place_explain(l->world, lab_run(l, run)->jobs[0], &why);
+	cr_expect_str_eq(buf_str(&why), "w has not answered its last offers yet");
+	agent_accept(a, fence);
+	fence = agent_offered(a);
+	cr_assert_neq(fence, 0);
+	cr_expect_eq(lab_agent_of(a)->unanswered, world_attempt(l->world, fence)->offer_bytes);
+	lab_advance(l, OFFER_TIMEOUT_MS + 1);
+	agent_forget(a);
+	agent_drop(a);
+	cr_expect_eq(lab_agent_of(a)->unanswered, 0);
+}
