@@ -12,6 +12,7 @@
 #include "controller/model/delivery.h"
 #include "controller/model/finish.h"
 #include "controller/model/place.h"
+#include "controller/model/presence.h"
 #include "controller/model/private.h"
 #include "controller/model/session.h"
 
@@ -183,7 +184,7 @@ static void take_host(struct world *w, struct agent *agent, const Sluice__V1__Ho
 static void connect(struct world *w, struct agent *agent, uint64_t session,
 		    const Sluice__V1__Register *r)
 {
-	Sluice__V1__Actor actor = agent_actor(agent);
+	cleanup(freep) char *how = xprintf("connected, holding %zu attempts", r->n_held);
 
 	if (agent->session)
 		world_close_stale(w, agent->session, ERR_ABORTED, "a newer session took its place");
@@ -196,10 +197,7 @@ static void connect(struct world *w, struct agent *agent, uint64_t session,
 	message_set_string(&agent->row->version, r->version);
 	take_host(w, agent, r->host);
 	world_touch(w, &agent->entity);
-	event_of_agent(world_event(w, SLUICE__V1__EVENT_KIND__EVENT_AGENT_CONNECTED, &actor,
-				   "%s connected, holding %zu attempts", agent->row->name,
-				   r->n_held),
-		       agent);
+	presence_changed(w, agent, how);
 }
 
 static int on_register(struct world *w, struct agent *agent, const struct agent_message *m,
@@ -429,7 +427,7 @@ int agent_message(struct world *w, struct now now, const void *req, void *reply,
 
 void agent_disconnect(struct world *w, struct agent *agent, const char *reason)
 {
-	Sluice__V1__Actor actor = agent_actor(agent);
+	cleanup(freep) char *how = xprintf("disconnected: %s", reason);
 
 	if (!agent->session)
 		return;
@@ -438,9 +436,7 @@ void agent_disconnect(struct world *w, struct agent *agent, const char *reason)
 	agent->row->connected = false;
 	agent->row->last_seen_ms = w->now.wall_ms;
 	world_touch(w, &agent->entity);
-	event_of_agent(world_event(w, SLUICE__V1__EVENT_KIND__EVENT_AGENT_DISCONNECTED, &actor,
-				   "%s disconnected: %s", agent->row->name, reason),
-		       agent);
+	presence_changed(w, agent, how);
 	withdraw_offers(w, agent, "the agent's session ended");
 	delivery_agent_gone(w, agent);
 }

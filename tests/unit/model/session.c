@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "controller/model/presence.h"
 #include "scene.h"
 
 Test(session, after_a_restart_of_the_controller_every_countdown_is_full)
@@ -338,4 +339,60 @@ Test(session, an_unknown_agent_or_a_revoked_one_is_sent_away)
 	lab_advance(s.l, T_C);
 	expect_attempt(s.l, s.fence, ATTEMPT(LOST));
 	scene_end(&s);
+}
+
+/* ---- who comes and goes ---- */
+
+#define EVENT(name) SLUICE__V1__EVENT_KIND__EVENT_AGENT_##name
+
+Test(session, an_agent_that_flaps_does_not_fill_the_audit_log)
+{
+	cleanup(lab_freep) struct lab *l = lab_new();
+	struct lab_agent *a = lab_agent(l, "w", 1, "");
+	unsigned before;
+
+	cr_expect_eq(l->events[EVENT(CONNECTED)], 1);
+	cr_expect_str_eq(l->last[EVENT(CONNECTED)], "w connected, holding 0 attempts");
+	for (int i = 0; i < 100; i++) { /* for 20 s */
+		agent_drop(a);
+		lab_advance(l, 100);
+		agent_connect(a);
+		lab_advance(l, 100);
+	}
+	cr_expect_eq(l->events[EVENT(CONNECTED)], 1);
+	cr_expect_eq(l->events[EVENT(DISCONNECTED)], 1, "the first one is told at once");
+	lab_advance(l, PRESENCE_MS);
+	cr_expect_eq(l->events[EVENT(CONNECTED)], 2);
+	cr_expect_str_eq(l->last[EVENT(CONNECTED)],
+			 "w is connected; it changed 199 times since that was told last");
+	lab_advance(l, 10 * PRESENCE_MS);
+	cr_expect_eq(l->events[EVENT(CONNECTED)], 2, "nothing changed");
+	agent_drop(a);
+	cr_expect_eq(l->events[EVENT(DISCONNECTED)], 2,
+		     "after a minute each is told at once again");
+	before = l->events[EVENT(CONNECTED)] + l->events[EVENT(DISCONNECTED)];
+	for (int i = 0; i < 3600; i++) { /* for an hour, and it ends gone */
+		agent_connect(a);
+		lab_advance(l, 500);
+		agent_drop(a);
+		lab_advance(l, 500);
+	}
+	cr_expect_leq(l->events[EVENT(CONNECTED)] + l->events[EVENT(DISCONNECTED)] - before, 121);
+	lab_advance(l, PRESENCE_MS);
+	cr_expect_eq(strncmp(l->last[EVENT(DISCONNECTED)], "w is not connected; it changed ", 31),
+		     0, "%s", l->last[EVENT(DISCONNECTED)]);
+}
+
+Test(session, what_an_agent_is_in_the_end_is_told)
+{
+	cleanup(lab_freep) struct lab *l = lab_new();
+	struct lab_agent *a = lab_agent(l, "w", 1, "");
+
+	agent_drop(a);
+	agent_connect(a);
+	agent_drop(a);
+	cr_expect_eq(l->events[EVENT(CONNECTED)], 1);
+	cr_expect_eq(l->events[EVENT(DISCONNECTED)], 1);
+	lab_advance(l, PRESENCE_MS);
+	cr_expect_eq(l->events[EVENT(DISCONNECTED)], 2);
 }
