@@ -43,6 +43,11 @@ static char *resolve(const struct workspace *ws, const char *path, struct stat *
 	closep(&dir);
 	if (fd < 0 && errno == EXDEV)
 		return error_set(err, ERR_INVALID, "'%s' leads out of the workspace", path), NULL;
+	if (fd < 0 && errno == ELOOP)
+		return error_set(err, ERR_INVALID, "'%s' is a link that leads nowhere", path), NULL;
+	if (fd < 0 && errno == ENOTDIR)
+		return error_set(err, ERR_NOT_FOUND, "'%s': there is a file in its way", path),
+		       NULL;
 	if (fd < 0)
 		return error_errno(err, "'%s'", path), NULL;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);

@@ -110,7 +110,7 @@ static int read_names(struct frame *f, struct error *err)
 			continue;
 		if (f->n == TARBALL_MAX_ENTRIES) {
 			closedir(d);
-			return error_set(err, ERR_EXHAUSTED, "more than %d entries",
+			return error_set(err, ERR_INVALID, "more than %d entries",
 					 TARBALL_MAX_ENTRIES);
 		}
 		if (f->n == cap) {
@@ -140,8 +140,7 @@ static int push(struct tarball_packer *p, int fd, struct error *err)
 
 	if (p->depth == TARBALL_MAX_DEPTH) {
 		close(fd);
-		return error_set(err, ERR_EXHAUSTED, "deeper than %d directories",
-				 TARBALL_MAX_DEPTH);
+		return error_set(err, ERR_INVALID, "deeper than %d directories", TARBALL_MAX_DEPTH);
 	}
 	*f = (struct frame){ .fd = fd, .arena = arena_new(0), .path_len = p->path.len };
 	p->depth++;
@@ -152,10 +151,10 @@ static int push(struct tarball_packer *p, int fd, struct error *err)
 static int begin_entry(struct tarball_packer *p, const struct tar_entry *e, struct error *err)
 {
 	if (strlen(e->path) > TARBALL_MAX_PATH)
-		return error_set(err, ERR_EXHAUSTED, "its path has more than %d bytes",
+		return error_set(err, ERR_INVALID, "its path has more than %d bytes",
 				 TARBALL_MAX_PATH);
 	if (++p->entries > TARBALL_MAX_ENTRIES)
-		return error_set(err, ERR_EXHAUSTED, "more than %d entries", TARBALL_MAX_ENTRIES);
+		return error_set(err, ERR_INVALID, "more than %d entries", TARBALL_MAX_ENTRIES);
 	tar_header_add(&p->head, e);
 	return 0;
 }
@@ -418,7 +417,7 @@ static int open_list(struct tarball_packer *p, const struct tarball_source *sour
 	p->root = fd;
 	p->skip_missing = source->skip_missing;
 	if (source->n_paths > TARBALL_MAX_ENTRIES)
-		return error_set(err, ERR_EXHAUSTED, "more than %d entries", TARBALL_MAX_ENTRIES);
+		return error_set(err, ERR_INVALID, "more than %d entries", TARBALL_MAX_ENTRIES);
 	p->paths = xcalloc(source->n_paths + 1, sizeof *p->paths);
 	for (size_t i = 0; i < source->n_paths; i++) {
 		if (!path_valid(source->paths[i]))

@@ -72,7 +72,7 @@ static const char *phrase(Sluice__V1__ExitReason reason)
 	case SLUICE__V1__EXIT_REASON__EXIT_AGENT_DISK_FULL:
 		return "the agent's disk was full";
 	case SLUICE__V1__EXIT_REASON__EXIT_OUTPUT_MISSING:
-		return "an output was missing";
+		return "an output was missing or refused";
 	case SLUICE__V1__EXIT_REASON__EXIT_GATE_FAILED:
 		return "a gate did not pass";
 	default:

@@ -242,7 +242,7 @@ Test(pack, a_missing_path_or_one_too_deep_is_an_error, .init = setup_dir, .fini 
 	}
 	source.path = in_dir("t");
 	cr_expect_not(pack_all(&source, &tar));
-	cr_expect_eq(err.code, ERR_EXHAUSTED);
+	cr_expect_eq(err.code, ERR_INVALID);
 }
 
 Test(pack, a_file_that_changes_meanwhile_is_an_error, .init = setup_dir, .fini = teardown_dir)
