@@ -228,8 +228,8 @@ int spool_append(struct spool *s, enum spool_stream stream, const void *data, si
 	if (fd < 0)
 		return error_errno(err, "creating a stream of the spool '%s'", s->name);
 	before = size_of(fd);
-	if (FAULT_POINT("spool.append"))
-		error_set(err, ERR_EXHAUSTED, "writing: fault");
+	if (FAULT_SHORT("spool.append", fd, data, len))
+		error_errno(err, "writing");
 	else if (file_write_all(fd, data, len, err) == 0)
 		return 0;
 	if (ftruncate(fd, (off_t)before) < 0)

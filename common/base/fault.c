@@ -19,7 +19,7 @@
 #include "base/mem.h"
 #include "base/thread.h"
 
-enum action { FAULT_KILL, FAULT_DELAY, FAULT_ERROR };
+enum action { FAULT_KILL, FAULT_DELAY, FAULT_ERROR, FAULT_HALF };
 
 struct fault {
 	struct fault *next;
@@ -41,7 +41,7 @@ static _Noreturn void refuse(const char *spec)
 {
 	fprintf(stderr,
 		"SLUICE_FAULTS: cannot read '%s'; write name=kill@3, name=delay:250, "
-		"name=error@2+ or name=kill%%5:seed\n",
+		"name=error@2+, name=short@2 or name=kill%%5:seed\n",
 		spec);
 	abort();
 }
@@ -64,7 +64,10 @@ static const char *take_action(struct fault *f, const char *at, const char *spec
 	static const struct {
 		const char *word;
 		enum action action;
-	} words[] = { { "kill", FAULT_KILL }, { "delay:", FAULT_DELAY }, { "error", FAULT_ERROR } };
+	} words[] = { { "kill", FAULT_KILL },
+		      { "delay:", FAULT_DELAY },
+		      { "error", FAULT_ERROR },
+		      { "short", FAULT_HALF } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		size_t len = strlen(words[i].word);
@@ -151,10 +154,24 @@ void fault_load(const char *spec)
 	load_locked(spec);
 }
 
-bool fault_point(const char *name)
+/* What a write is about to put where; fd -1: it is no write. */
+struct writing {
+	int fd;
+	const void *data;
+	size_t len;
+};
+
+static void write_half(const struct writing *w)
+{
+	if (w->fd >= 0 && write(w->fd, w->data, w->len / 2) < 0)
+		fprintf(stderr, "a short write: %s\n", strerror(errno));
+}
+
+/* 0, or what the place fails with. */
+static int pass(const char *name, const struct writing *w)
 {
 	unsigned long delay_ms = 0;
-	bool fail = false;
+	int fail = 0;
 
 	lock_take(&guard);
 	if (!loaded)
@@ -162,9 +179,12 @@ bool fault_point(const char *name)
 	for (struct fault *f = faults; f; f = f->next) {
 		if (strcmp(f->name, name) != 0 || !strikes(f))
 			continue;
+		if (f->action == FAULT_KILL || f->action == FAULT_HALF)
+			write_half(w);
 		if (f->action == FAULT_KILL)
 			kill(getpid(), SIGKILL);
-		fail |= f->action == FAULT_ERROR;
+		if (f->action == FAULT_ERROR || f->action == FAULT_HALF)
+			fail = f->action == FAULT_HALF ? ENOSPC : EIO;
 		delay_ms += f->delay_ms;
 	}
 	lock_drop(&guard);
@@ -176,6 +196,23 @@ bool fault_point(const char *name)
 			;
 	}
 	return fail;
+}
+
+bool fault_point(const char *name)
+{
+	const struct writing none = { .fd = -1 };
+
+	return pass(name, &none) != 0;
+}
+
+bool fault_short(const char *name, int fd, const void *data, size_t len)
+{
+	const struct writing w = { fd, data, len };
+	int fail = pass(name, &w);
+
+	if (fail)
+		errno = fail;
+	return fail != 0;
 }
 
 #endif

@@ -181,10 +181,8 @@ static int write_parts(struct blob_writer *w, const struct iovec *parts, size_t 
 	size_t wrote, skip = 0;
 	int r = 0;
 
-	if (FAULT_POINT("blob.write")) {
-		errno = ENOSPC;
+	if (n && FAULT_SHORT("blob.write", w->fd, parts->iov_base, parts->iov_len))
 		r = -1;
-	}
 	while (r == 0 && n) {
 		struct iovec first = { (char *)parts->iov_base + skip, parts->iov_len - skip };
 

@@ -1,8 +1,12 @@
 #include "base/fault.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -58,6 +62,55 @@ Test(fault, a_kill_is_a_kill, .signal = SIGKILL)
 	fault_load("a.place=kill@2");
 	cr_assert(!FAULT_POINT("a.place"));
 	FAULT_POINT("a.place");
+}
+
+static int scratch(char path[32])
+{
+	int fd;
+
+	snprintf(path, 32, "/tmp/fault.XXXXXX");
+	fd = mkstemp(path);
+	cr_assert_geq(fd, 0);
+	return fd;
+}
+
+Test(fault, a_short_write_leaves_half_and_a_full_disk)
+{
+	char path[32];
+	int fd = scratch(path);
+
+	fault_load("a.place=short@2");
+	cr_expect(!FAULT_SHORT("a.place", fd, "12345678", 8));
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 0, "the write itself is its caller's");
+	errno = 0;
+	cr_expect(FAULT_SHORT("a.place", fd, "12345678", 8));
+	cr_expect_eq(errno, ENOSPC);
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 4);
+	cr_expect(!FAULT_SHORT("a.place", fd, "12345678", 8));
+	fault_load("a.place=error");
+	cr_expect(FAULT_SHORT("a.place", fd, "12345678", 8));
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 4, "an error is none by half");
+	cr_expect_eq(passings("a.place=short@3"), 0x004);
+	close(fd);
+	unlink(path);
+}
+
+Test(fault, a_kill_in_a_write_tears_it)
+{
+	char path[32];
+	int fd = scratch(path), status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		fault_load("a.place=kill");
+		FAULT_SHORT("a.place", fd, "12345678", 8);
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 4);
+	close(fd);
+	unlink(path);
 }
 
 Test(fault, a_delay_takes_its_time_and_does_not_fail)
