@@ -14,18 +14,20 @@ ENDED = (pb.RUN_SUCCEEDED, pb.RUN_FAILED, pb.RUN_CANCELLED)
 MISSED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED)
 
 
-def accepts(port):
+def accepts(address):
+    host, port = address.rsplit(":", 1)
     with socket.socket() as s:
         s.settimeout(1)
-        return s.connect_ex(("127.0.0.1", port)) == 0
+        return s.connect_ex((host, int(port))) == 0
 
 
 class Agent:
     """One sluice-agent: its directory, and the process while there is one."""
 
-    def __init__(self, cluster, name, flags):
+    def __init__(self, cluster, name, flags, within=None):
         self.cluster = cluster
         self.name = name
+        self.within = within or (lambda *argv: argv)  # the words that run it elsewhere, on another network
         self.state = f"{cluster.root}/{name}"
         self.log = f"{cluster.root}/{name}.log"
         self.ports = port_block(16)
@@ -40,14 +42,14 @@ class Agent:
                   encoding="ascii") as f:
             f.write(token)
         log = f"{self.log}.join"
-        program = Program([f"{self.cluster.bin}/sluice-agent", "join", self.cluster.users_address,
-                           "--token-file", path, *(["--renew"] if renew else []),
-                           "--state-dir", self.state], log)
+        program = Program(self.within(f"{self.cluster.bin}/sluice-agent", "join", self.cluster.users_address,
+                                      "--token-file", path, *(["--renew"] if renew else []),
+                                      "--state-dir", self.state), log)
         assert program.process.wait(PATIENCE) == 0, program.text()
 
     def start(self, env=None, flags=()):
         """Without waiting for its session."""
-        self.program = Program([f"{self.cluster.bin}/sluice-agent", "run", *self.flags, *flags],
+        self.program = Program(self.within(f"{self.cluster.bin}/sluice-agent", "run", *self.flags, *flags),
                                self.log, env)
         return self
 
@@ -85,19 +87,19 @@ class Agent:
 class Cluster:
     """Use as a context: everything below `root` ends and goes when it is left."""
 
-    def __init__(self, bin=None, flags=(), keep=False):
+    def __init__(self, bin=None, flags=(), keep=False, address="127.0.0.1"):
         self.bin = bin or processes.BIN
         self.root = tempfile.mkdtemp(prefix="sluice-e2e.")
         os.chmod(self.root, 0o711)
-        self.flags = list(flags)
+        self.flags = ["--names", f"localhost,{address}", *flags]
         self.keep = keep or bool(os.environ.get("SLUICE_KEEP"))
         self.agents_by_name = {}
         self.controller = None
         self.state = f"{self.root}/controller"
         self.log = f"{self.root}/controller.log"
         port = port_block(16)
-        self.users_address = f"127.0.0.1:{port}"
-        self.agents_address = f"127.0.0.1:{port + 1}"
+        self.users_address = f"{address}:{port}"
+        self.agents_address = f"{address}:{port + 1}"
         self.users_port, self.agents_port = port, port + 1
         self.api = None
         self._clients = []
@@ -152,7 +154,7 @@ class Cluster:
     def serving(self):
         def probe():
             assert self.controller.alive(), f"controller ended: {self.controller.text()[-3000:]}"
-            return accepts(self.users_port) and accepts(self.agents_port)
+            return accepts(self.users_address) and accepts(self.agents_address)
         until("the controller serves", probe)
         if not self.api:
             self.api = self.client(self.admin_token)
@@ -187,9 +189,9 @@ class Cluster:
             labels=[pb.Variable(name=k, value=v) for k, v in (labels or {}).items()], **kw)
         return self.api.agents.CreateToken(request).token
 
-    def add_agent(self, name, labels=None, slots=4, flags=(), start=True, env=None):
+    def add_agent(self, name, labels=None, slots=4, flags=(), start=True, env=None, within=None):
         agent = Agent(self, name, ["--slots", str(slots), "--cpus", "16", "--memory", "64G",
-                                   *flags])
+                                   *flags], within)
         self.agents_by_name[name] = agent
         agent.join(self.enrol_token(name, labels))
         if start:
