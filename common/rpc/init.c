@@ -5,7 +5,6 @@
  * RSA, only TLS 1.3 can agree.
  */
 #include <grpc/support/log.h>
-#include <openssl/crypto.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -43,16 +42,6 @@ static void core_says(gpr_log_func_args *args)
 	if (show)
 		log_debug("grpc: %s:%d: %s", file ? file + 1 : args->file, args->line,
 			  args->message);
-}
-
-/*
- * Threads of the core may outlive main() by a moment. OpenSSL's clean-up at exit
- * would take its tables from under them, so it never runs; this says so before
- * the first use of OpenSSL, as it must be said.
- */
-__attribute__((constructor)) static void keep_openssl(void)
-{
-	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 static void init(void)

@@ -4,6 +4,7 @@
  * said once in the log and the old pair goes on serving, so that a half-done
  * renewal locks nobody out.
  */
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
@@ -33,6 +34,16 @@ struct tls_files {
 struct pems {
 	struct buf cert, key, ca;
 };
+
+/*
+ * Threads of the core may outlive main() by a moment. OpenSSL's clean-up at exit
+ * would take its tables from under them, so it never runs; this says so before
+ * the first use of OpenSSL, as it must be said.
+ */
+__attribute__((constructor)) static void keep_openssl(void)
+{
+	OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
 
 static void pems_release(struct pems *p)
 {
