@@ -90,6 +90,18 @@ static bool same_scope(const char *a, const char *c)
 	return *a == *c;
 }
 
+/* Its hosts keep the output of its service in files of its name with an ending of their own. */
+static bool ends_as_a_spool(const char *name)
+{
+	static const char *const endings[] = { ".done", ".done.tmp", ".words", ".metrics" };
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		if (n >= strlen(endings[i]) && !strcmp(name + n - strlen(endings[i]), endings[i]))
+			return true;
+	return strstr(name, ".seg-") != NULL;
+}
+
 static void check_name(struct build *b, const struct tree *t)
 {
 	const struct tree *environments = tree_get(b->root, "environments"), *other;
@@ -99,6 +111,10 @@ static void check_name(struct build *b, const struct tree *t)
 		diagnostics_error(b->d, "E0110", t->key->at,
 				  "an environment's name has at most %d characters",
 				  NAME_MAX_BYTES);
+	if (ends_as_a_spool(tree_name(t)))
+		diagnostics_error(b->d, "E0110", t->key->at,
+				  "an environment's name does not end in .done, .words or .metrics "
+				  "and has no .seg- in it: files on its hosts do");
 	if (!strcmp(tree_name(t), "champion")) {
 		item = diagnostics_error(b->d, "E0110", t->key->at,
 					 "`champion` cannot be an environment");

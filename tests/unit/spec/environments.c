@@ -14,6 +14,10 @@ Test(environments, each_mistake_is_told)
 		  "no labels" },
 		{ JOB "environments: {champion: {agents: [a=b], deploy: {run: x}}}\n", "E0110", 6,
 		  16, "cannot be an environment" },
+		{ JOB "environments: {prod.done: {agents: [a=b], deploy: {run: x}}}\n", "E0110", 6,
+		  16, "does not end in .done" },
+		{ JOB "environments: {a.seg-1: {agents: [a=b], deploy: {run: x}}}\n", "E0110", 6,
+		  16, "no .seg- in it" },
 		{ JOB
 		  "environments:\n  a-b: {agents: [a=b], deploy: {run: x}}\n  a.b: {agents: [a=b], "
 		  "deploy: {run: x}}\n",
