@@ -437,6 +437,7 @@ Test(deploy, a_link_that_a_crash_left_ahead_of_the_journal_is_put_right)
 	cr_expect(current_is("slots/release-1"));
 }
 
+#ifdef SLUICE_FAULTS
 Test(deploy, a_slot_that_is_being_removed_is_no_slot_any_more)
 {
 	cleanup(freep) char *first = env_path("slots/release-1"),
@@ -476,6 +477,7 @@ Test(deploy, an_environment_that_is_being_removed_has_no_slots_any_more)
 	host_again(&host);
 	host_wait_file(aside, false);
 }
+#endif
 
 Test(deploy, what_no_release_needs_is_swept_from_the_slots_at_the_start)
 {
@@ -580,6 +582,7 @@ Test(deploy, what_rots_in_the_cache_is_fetched_again)
 	cr_expect(file_exists(v));
 }
 
+#ifdef SLUICE_FAULTS
 Test(deploy, a_full_disk_gives_up_its_cache_for_a_release)
 {
 	cleanup(freep) char *v = env_path("slots/release-1/data/v");
@@ -590,6 +593,7 @@ Test(deploy, a_full_disk_gives_up_its_cache_for_a_release)
 	fault_load("");
 	cr_expect(file_exists(v));
 }
+#endif
 
 /* ---- a full disk ---- */
 
