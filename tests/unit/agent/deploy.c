@@ -588,7 +588,7 @@ Test(deploy, a_full_disk_gives_up_its_cache_for_a_release)
 	cleanup(freep) char *v = env_path("slots/release-1/data/v");
 	struct order *o = order_new(1, STEP(PREPARE), 1);
 
-	fault_load("blob.write=error@1");
+	fault_load("blob.write=short@1");
 	must_obey(o);
 	fault_load("");
 	cr_expect(file_exists(v));

@@ -338,7 +338,7 @@ Test(store, a_cut_or_grown_file_is_damage, .init = setup, .fini = teardown)
 #ifdef SLUICE_FAULTS
 static void with_faults(void)
 {
-	setenv("SLUICE_FAULTS", "blob.write=error@2,blob.sync=error@1", 1);
+	setenv("SLUICE_FAULTS", "blob.write=short@2,blob.sync=error@1", 1);
 	setup();
 }
 
