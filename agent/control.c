@@ -22,7 +22,7 @@
 
 enum {
 	BATCH = 256,
-	BATCH_BYTES = 128 << 10, /* of one Finish, but for its last attempt */
+	BATCH_BYTES = 128 << 10, /* of one Finish, but for one attempt that has more */
 };
 
 struct batch {
@@ -164,8 +164,7 @@ static void take_back(struct work *w, struct batch *b, const struct error *why)
 		a->gone = true;
 		attempt_todo(a, TODO_FORGET);
 	}
-	b->n_declines = 0;
-	while (b->n_accepted)
+	while (b->n_accepted) /* they and what was declined before are no more than a batch */
 		decline(b, b->accepted[--b->n_accepted], why);
 }
 
@@ -303,13 +302,22 @@ static void again(struct work *w, struct attempt *a)
 	lock_take(&w->lock);
 }
 
+/* A batch that is larger than the controller takes would end each session that it is said in. */
+static bool has_room(const struct batch *b, const struct attempt *a)
+{
+	if (!b->n_finished || !(a->todo & (TODO_EXITED | TODO_FINISH)) || !a->finished)
+		return true;
+	return b->n_finished < BATCH &&
+	       b->finished_bytes + protobuf_c_message_get_packed_size(&a->finished->base) <=
+		       BATCH_BYTES;
+}
+
 /* With the lock held, which is dropped where something waits. Only this thread frees attempts. */
 static void take_todos_locked(struct work *w, struct batch *b)
 {
 	struct attempt *a;
 
-	while (b->n_finished < BATCH && b->finished_bytes < BATCH_BYTES &&
-	       (a = list_first(&w->todo_list, struct attempt, todo_link))) {
+	while ((a = list_first(&w->todo_list, struct attempt, todo_link)) && has_room(b, a)) {
 		unsigned todo = a->todo;
 
 		a->todo = 0;

@@ -1,11 +1,11 @@
 /*
  * work.h - the attempts of this host, from Offer to the last acknowledgement
  *
- * An attempt passes ACCEPTED (journalled, Accept sent), READY (Accepted: the lease runs), RUNNING
- * (STARTED is journalled, a shim has it), SHIPPING (it ended; output and artifacts go to the
- * controller), FINISHING (Finish sent) and is forgotten. Three kinds of threads: `control` takes
- * offers, journals with one sync for all that waits and posts; one `runner` for each slot prepares,
- * runs and collects; `heartbeat` renews, whatever the others do.
+ * An attempt passes ACCEPTED (journalled; Accept is sent when a slot is free), READY (Accepted: the
+ * lease runs), RUNNING (STARTED is journalled, a shim has it), SHIPPING (it ended; output and
+ * artifacts go to the controller), FINISHING (Finish sent) and is forgotten. Three kinds of
+ * threads: `control` takes offers, journals all that waits with one write and posts; one `runner`
+ * for each slot prepares, runs and collects; `heartbeat` renews, whatever the others do.
  */
 #ifndef AGENT_WORK_H
 #define AGENT_WORK_H

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "host.h"
 
@@ -115,6 +116,33 @@ Test(work, more_declines_than_a_batch_are_all_said)
 		cr_assert_eq(stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE)
 				     ->decline->fence,
 			     fence);
+}
+
+Test(work, a_journal_that_cannot_be_written_declines_all_and_forgets_no_decline)
+{
+	Sluice__V1__ControllerMessage m = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
+	Sluice__V1__Offer offer = SLUICE__V1__OFFER__INIT;
+	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
+	Sluice__V1__Assignment all[2] = { SLUICE__V1__ASSIGNMENT__INIT,
+					  SLUICE__V1__ASSIGNMENT__INIT };
+	Sluice__V1__Assignment *list[] = { &all[0], &all[1] };
+	size_t at = 0;
+
+	spec.run = (char *)"true";
+	all[0].fence = 1; /* without a spec */
+	all[1].fence = 2;
+	all[1].spec = &spec;
+	offer.assignments = list;
+	offer.n_assignments = 2;
+	m.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_OFFER;
+	m.offer = &offer;
+	fault_load("journal.append=error@1");
+	stand_say(host.stand, &m);
+	for (uint64_t fence = 1; fence <= 2; fence++)
+		cr_expect_eq(stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_DECLINE)
+				     ->decline->fence,
+			     fence);
+	fault_load("");
 }
 
 Test(work, an_offer_without_a_free_slot_waits_and_goes_with_its_session)
@@ -420,6 +448,46 @@ Test(work, an_unanswered_finish_is_said_again_in_the_next_session)
 	host_finished(&host, 1);
 	host_acknowledge(&host, 1);
 	host_wait_forgotten(&host, 1);
+}
+
+/* A job that has 1,000 metrics with names of so many digits. */
+static void assign_metrics(uint64_t fence, int digits)
+{
+	cleanup(freep) char *command =
+		xprintf("awk 'BEGIN { for (i = 0; i < 1000; i++)"
+			" printf \"%%s\\\"%%0%dd\\\": 1\", i ? \", \" : \"{\", i;"
+			" print \"}\" }' > m.json",
+			digits);
+	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
+	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
+
+	spec.run = command;
+	spec.metrics = (char *)"m.json";
+	a.fence = fence;
+	a.lease_ms = 60000;
+	a.spec = &spec;
+	host_assign(&host, &a);
+}
+
+Test(work, results_said_at_once_are_no_more_than_the_controller_takes)
+{
+	enum { SESSION_BYTES = 256 << 10 };
+	size_t at = 0, heard = 0;
+
+	assign_metrics(1, 115);
+	cr_expect_eq(host_finished(&host, 1)->n_metrics, 1000);
+	assign_metrics(2, 128);
+	cr_expect_eq(host_finished(&host, 2)->n_metrics, 1000);
+	stand_break_session(host.stand);
+	next_register(&at);
+	next_register(&at);
+	while (heard < 2) {
+		const Sluice__V1__Finish *f =
+			stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_FINISH)->finish;
+
+		cr_expect_lt(protobuf_c_message_get_packed_size(&f->base), SESSION_BYTES);
+		heard += f->n_attempts;
+	}
 }
 
 static void tell_need(uint64_t fence, uint64_t durable, char *digest)
