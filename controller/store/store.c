@@ -8,6 +8,7 @@
 #include "controller/store/private.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/fault.h"
@@ -71,6 +72,13 @@ static int read_log(struct store *s, struct error *err)
 	if (s->broken.code)
 		return error_id(err, "E0603", "the log of commits of '%s' holds what is no commit",
 				s->path);
+	if (!in_use && s->committed > s->in_tables)
+		return error_id(err, "E0603",
+				"'%s' was closed in order with commit %" PRIu64
+				", and its log of commits goes on: it is an older copy; put the "
+				"log's files that belong to it beside it, or move '%s.redo0' and "
+				"'%s.redo1' away to begin with what it holds",
+				s->path, s->in_tables, s->path, s->path);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "base/fault.h"
+#include "base/file.h"
 #include "controller/store/private.h"
 
 /* ---- the files alone ---- */
@@ -291,6 +292,40 @@ Test(behind, a_log_that_is_missing_is_missed_unless_the_store_was_closed_in_orde
 	cr_expect_str_eq(f->err.id, "E0603");
 	cr_expect(strstr(f->err.text, file), "%s", f->err.text);
 	cr_expect_null(store_open(f->path, &f->err)); /* and is not made up for */
+	teardown(f);
+}
+
+/* As somebody who brings an older database back and leaves the rest. */
+Test(behind, an_older_copy_of_the_tables_is_not_led_on_by_a_log_that_is_newer)
+{
+	struct fixture *f = setup();
+	cleanup(buf_release) struct buf copy = { 0 };
+	static const char *const beside[] = { "-wal", "-shm", ".redo0", ".redo1" };
+
+	commit_and_die(f, 1, 3);
+	f->store = store_open(f->path, &f->err);
+	cr_assert(f->store, "%s", f->err.text);
+	store_close(f->store);
+	cr_assert_eq(file_read(f->path, SIZE_MAX, &copy, &f->err), 0);
+	f->store = store_open(f->path, &f->err);
+	commit_and_die(f, 4, 6);
+	for (size_t i = 0; i < ARRAY_SIZE(beside); i++) {
+		cleanup(freep) char *file = xprintf("%s%s", f->path, beside[i]);
+
+		if (i == 2) {
+			cr_assert_eq(file_write_atomic(f->path, copy.data, copy.len, 0600, &f->err),
+				     0);
+			f->store = store_open(f->path, &f->err);
+			cr_assert_null(f->store);
+			cr_expect_str_eq(f->err.id, "E0603");
+			cr_expect(strstr(f->err.text, file), "%s", f->err.text);
+			error_clear(&f->err);
+		}
+		unlink(file);
+	}
+	f->store = store_open(f->path, &f->err);
+	cr_assert(f->store, "%s", f->err.text);
+	cr_expect_eq(store_last_event(f->store, NULL), 3);
 	teardown(f);
 }
 
