@@ -108,7 +108,7 @@ static bool is_known(const char *name)
 	return false;
 }
 
-/* Has it `links` directories in it and nothing else? Takes fd over. With names, only known ones. */
+/* Has it so many directories with known names in it and nothing else? Takes fd over. */
 static bool holds(int fd, size_t expected)
 {
 	DIR *dir = fdopendir(fd);
