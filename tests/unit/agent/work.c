@@ -118,6 +118,7 @@ Test(work, more_declines_than_a_batch_are_all_said)
 			     fence);
 }
 
+#ifdef SLUICE_FAULTS
 Test(work, a_journal_that_cannot_be_written_declines_all_and_forgets_no_decline)
 {
 	Sluice__V1__ControllerMessage m = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
@@ -144,6 +145,7 @@ Test(work, a_journal_that_cannot_be_written_declines_all_and_forgets_no_decline)
 			     fence);
 	fault_load("");
 }
+#endif
 
 Test(work, an_offer_without_a_free_slot_waits_and_goes_with_its_session)
 {
