@@ -226,13 +226,17 @@ const struct error_entry error_catalogue[] = {
 	{ "E0602", ERR_CORRUPT, "stored bytes are damaged",
 	  "What was read does not have the digest it was stored under. It is refused: a wrong byte "
 	  "is never delivered.",
-	  "restore it from a backup; sluice admin audit lists what is damaged" },
+	  "bring back what the message names from a backup" },
 	{ "E0603", ERR_CORRUPT, "database damaged",
-	  "The database failed its check. Nothing is served from it.",
-	  "restore the last backup with sluice admin restore" },
+	  "The database or its log of commits failed its check, or the two do not belong together. "
+	  "Nothing is served from them.",
+	  "bring back what the message names, or the last backup, all of its files together" },
 	{ "E0604", ERR_CONFLICT, "schema is newer than the program",
-	  "The database was written by a newer controller. An older one would not understand it.",
-	  "start the newer version, or restore the copy made before the migration" },
+	  "The database was written by a newer controller, which an older one would not "
+	  "understand; "
+	  "or its log of commits by another version than this one.",
+	  "start that version, and stop it in order before another is started; or go back to the "
+	  "copy made before the migration" },
 	{ "E0605", ERR_CONFLICT, "state directory in use",
 	  "Another process holds the lock of this state directory.", "stop the other one first" },
 	{ "E0606", ERR_EXHAUSTED, "the controller is busy",
