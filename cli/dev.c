@@ -292,7 +292,7 @@ static int run_background(struct dev *d, const char *agents, struct error *err)
 	read_all(in, &said);
 	if (said.len && *said.data == 'R') {
 		out_printf("%s", said.data + 1);
-		say("\n`sluice dev stop` stops it.");
+		say("\n`sluice dev stop --dir %s` stops it.", d->plan.dir);
 		return STATUS_OK;
 	}
 	if (said.len)

@@ -18,6 +18,7 @@
 #include "base/spawn.h"
 #include "blob/tarball.h"
 #include "cli/ignore.h"
+#include "crypto/random.h"
 
 enum { GIT_MS = 60000, LIST_MAX = 256 << 20, IGNORE_FILE_MAX = 1 << 20 };
 
@@ -27,9 +28,37 @@ struct listing {
 	size_t room;
 };
 
+/* A user's (43 characters of base64url) or a host's (the same, a dot, 64 hex digits) and no more,
+ * in a file as `tokens create -o` makes it. */
+static bool holds_token(const struct listing *l, const char *path, const struct stat *st)
+{
+	enum { SECRET = RANDOM_TOKEN_SIZE - 1, LONGEST = SECRET + 1 + 64 };
+	cleanup(buf_release) struct buf text = { 0 };
+	cleanup(freep) char *full = NULL;
+	size_t len;
+
+	if (!S_ISREG(st->st_mode) || st->st_mode & 077 || st->st_size < SECRET ||
+	    st->st_size > LONGEST + 1)
+		return false;
+	full = path_join(l->tree->directory, path);
+	if (file_read(full, LONGEST + 1, &text, NULL) < 0)
+		return false;
+	len = strcspn(buf_str(&text), "\n");
+	return (len == SECRET || (len == LONGEST && text.data[SECRET] == '.')) &&
+	       text.len <= len + 1 &&
+	       strspn(text.data, "0123456789abcdefghijklmnopqrstuvwxyz-_."
+				 "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == len;
+}
+
 static int add(struct listing *l, const char *path, const struct stat *st, struct error *err)
 {
 	struct source_tree *t = l->tree;
+
+	if (holds_token(l, path, st)) {
+		if (!t->tokens++)
+			t->token = xstrdup(path);
+		return 0;
+	}
 
 	if (t->count == TARBALL_MAX_ENTRIES)
 		return error_set(err, ERR_EXHAUSTED, "'%s' has more than %d files", t->directory,
@@ -230,5 +259,6 @@ void source_tree_release(struct source_tree *t)
 	free(t->paths);
 	free(t->directory);
 	free(t->label);
+	free(t->token);
 	memset(t, 0, sizeof *t);
 }

@@ -110,6 +110,9 @@ static int upload(struct submission *s, struct error *err)
 
 	if (!transfer.channel || source_tree_list(s->file.directory, &tree, err) < 0)
 		return -1;
+	if (tree.tokens)
+		say("Left out '%s'%s: it holds a token, and every viewer reads the source of a run",
+		    tree.token, tree.tokens > 1 ? " and others" : "");
 	what.content.media = MANIFEST_TAR;
 	what.content.tree = (struct tarball_source){
 		.path = tree.directory,

@@ -37,6 +37,14 @@ static void put(const char *name, const char *text)
 	cr_assert_eq(file_write_atomic(path, text, strlen(text), 0644, &err), 0, "%s", err.text);
 }
 
+static void put_private(const char *name, const char *text)
+{
+	cleanup(freep) char *path = path_join(dir, name);
+
+	put(name, text);
+	cr_assert_eq(chmod(path, 0600), 0);
+}
+
 static void drop(const char *name)
 {
 	cleanup(freep) char *path = path_join(dir, name);
@@ -136,6 +144,24 @@ Test(source_tree, a_damaged_repository_is_not_taken_for_a_plain_directory)
 	put(".git/HEAD", "nonsense");
 	cr_expect_eq(source_tree_list(dir, &t, &err), -1);
 	cr_expect(strstr(err.text, "git ls-files"), "%s", err.text);
+}
+
+Test(source_tree, a_token_is_left_out_and_said)
+{
+	static const char user[] = "0123456789-abcdefghijklmnopqrstuvwxyz_ABCDE";
+	cleanup(source_tree_release) struct source_tree t = { 0 };
+	cleanup(freep) char *host = xprintf("%s.%064d\n", user, 7);
+	cleanup(freep) char *line = xprintf("%s\n", user);
+	cleanup(freep) char *names = NULL;
+
+	put_private("ci.token", line);
+	put_private("host.token", host);
+	put_private("longer", host + 1); /* of another form */
+	put("readable", line);		 /* no file of ours: anybody reads it already */
+	names = listed(&t);
+	cr_expect_str_eq(names, "longer readable");
+	cr_expect_eq(t.tokens, 2);
+	cr_expect(strstr(t.token, ".token"));
 }
 
 Test(source_tree, nothing_to_send_is_an_error)
