@@ -317,6 +317,11 @@ int environments_hold(struct world *w, struct now now, const void *req, void *re
 	if (asked < 0)
 		return -1;
 	if (!asked) {
+		/* what a person says of it now counts */
+		if (env->row->hold && hold->request->reason[0]) {
+			message_free(env->row->hold);
+			env->row->hold = NULL;
+		}
 		environment_set_hold(w, env, hold->caller->actor,
 				     hold->request->reason[0] ? hold->request->reason : "by hand");
 		world_answered(w, hold->request->request_id, "Environments.Hold", env->row->id);

@@ -71,6 +71,13 @@ Test(repeated, a_rollback_a_hold_its_end_and_an_apply_happen_once)
 	cr_expect_null(sim_env(s, "production")->row->hold);
 	hold.request_id = (char *)"hold";
 	ask_twice(s, environments_hold, &(struct environment_hold){ &caller, &hold });
+	hold.request_id = (char *)"hold-again"; /* without a reason the first one stays */
+	ask_twice(s, environments_hold, &(struct environment_hold){ &caller, &hold });
+	cr_expect_str_eq(sim_env(s, "production")->row->hold->reason, "by hand");
+	hold.request_id = (char *)"hold-better";
+	hold.reason = (char *)"freeze";
+	ask_twice(s, environments_hold, &(struct environment_hold){ &caller, &hold });
+	cr_expect_str_eq(sim_env(s, "production")->row->hold->reason, "freeze");
 	p.name = (char *)"fraud";
 	p.environments = &spec;
 	p.n_environments = 1;
