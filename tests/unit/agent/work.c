@@ -27,11 +27,6 @@ static void end(void)
 
 TestSuite(work, .init = begin, .fini = end, .timeout = 90);
 
-static const Sluice__V1__Register *next_register(size_t *at)
-{
-	return stand_hear(host.stand, at, SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER)->register_;
-}
-
 static void wait_started(uint64_t fence)
 {
 	cleanup(freep) char *path = xprintf("%s/%" PRIu64 "/src/here", host.work_dir, fence);
@@ -162,8 +157,8 @@ Test(work, an_offer_without_a_free_slot_waits_and_goes_with_its_session)
 	host.stand->verdict = SLUICE__V1__HELD_VERDICT__VERDICT__STOP;
 	stand_break_session(host.stand);
 	at = 0;
-	cr_expect_eq(next_register(&at)->n_held, 0);
-	cr_expect_eq(next_register(&at)->n_held, host.slots); /* no more were accepted */
+	cr_expect_eq(host_register(&host, &at)->n_held, 0);
+	cr_expect_eq(host_register(&host, &at)->n_held, host.slots); /* no more were accepted */
 	host.stand->mute = false;
 	host_offer(&host, 1000, "true"); /* and the slots are free again */
 	cr_expect_eq(host_finished(&host, 1000)->exit->reason, EXIT(OK));
@@ -267,8 +262,8 @@ Test(work, what_runs_goes_on_without_an_agent)
 	wait_started(1);
 	host_stop(&host);
 	host_again(&host);
-	next_register(&at);
-	r = next_register(&at);
+	host_register(&host, &at);
+	r = host_register(&host, &at);
 	cr_assert_eq(r->n_held, 1);
 	cr_expect_eq(r->held[0]->state, SLUICE__V1__HELD__STATE__STARTED);
 	{
@@ -376,8 +371,8 @@ Test(work, what_died_without_an_agent_is_lost_and_never_run_again)
 	host.stand->verdict = SLUICE__V1__HELD_VERDICT__VERDICT__STOP;
 	lock_drop(&host.stand->lock);
 	host_again(&host);
-	next_register(&at);
-	r = next_register(&at);
+	host_register(&host, &at);
+	r = host_register(&host, &at);
 	cr_assert_eq(r->n_held, 1);
 	cr_expect_eq(r->held[0]->state, SLUICE__V1__HELD__STATE__LOST);
 	stand_wait_log(host.stand, 1, 0, "said\n", 5); /* though nobody wants a result */
@@ -401,8 +396,8 @@ Test(work, started_without_a_shim_and_a_record_is_lost)
 	host_stop(&host);
 	host_again(&host);
 	at = 0;
-	next_register(&at);
-	r = next_register(&at);
+	host_register(&host, &at);
+	r = host_register(&host, &at);
 	cr_assert_eq(r->n_held, 1);
 	cr_expect_eq(r->held[0]->state, SLUICE__V1__HELD__STATE__LOST);
 	host_offer(&host, 2, "true");
@@ -436,163 +431,6 @@ Test(work, renewals_keep_it_alive_past_its_lease)
 	a.lease_ms = 2000;
 	a.spec = &spec;
 	host_assign(&host, &a);
-	cr_expect_eq(host_finished(&host, 1)->exit->reason, EXIT(OK));
-}
-
-Test(work, an_unanswered_finish_is_said_again_in_the_next_session)
-{
-	host_offer(&host, 1, "true");
-	host_finished(&host, 1);
-	stand_break_session(host.stand);
-	host_finished(&host, 1);
-	host_stop(&host);
-	host_again(&host);
-	host_finished(&host, 1);
-	host_acknowledge(&host, 1);
-	host_wait_forgotten(&host, 1);
-}
-
-/* A job that has 1,000 metrics with names of so many digits. */
-static void assign_metrics(uint64_t fence, int digits)
-{
-	cleanup(freep) char *command =
-		xprintf("awk 'BEGIN { for (i = 0; i < 1000; i++)"
-			" printf \"%%s\\\"%%0%dd\\\": 1\", i ? \", \" : \"{\", i;"
-			" print \"}\" }' > m.json",
-			digits);
-	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
-	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
-
-	spec.run = command;
-	spec.metrics = (char *)"m.json";
-	a.fence = fence;
-	a.lease_ms = 60000;
-	a.spec = &spec;
-	host_assign(&host, &a);
-}
-
-Test(work, results_said_at_once_are_no_more_than_the_controller_takes)
-{
-	enum { SESSION_BYTES = 256 << 10 };
-	size_t at = 0, heard = 0;
-
-	assign_metrics(1, 115);
-	cr_expect_eq(host_finished(&host, 1)->n_metrics, 1000);
-	assign_metrics(2, 128);
-	cr_expect_eq(host_finished(&host, 2)->n_metrics, 1000);
-	stand_break_session(host.stand);
-	next_register(&at);
-	next_register(&at);
-	while (heard < 2) {
-		const Sluice__V1__Finish *f =
-			stand_hear(host.stand, &at, SLUICE__V1__AGENT_MESSAGE__BODY_FINISH)->finish;
-
-		cr_expect_lt(protobuf_c_message_get_packed_size(&f->base), SESSION_BYTES);
-		heard += f->n_attempts;
-	}
-}
-
-static void tell_need(uint64_t fence, uint64_t durable, char *digest)
-{
-	Sluice__V1__ControllerMessage m = SLUICE__V1__CONTROLLER_MESSAGE__INIT;
-	Sluice__V1__FinishAck body = SLUICE__V1__FINISH_ACK__INIT;
-	Sluice__V1__FinishNeed need = SLUICE__V1__FINISH_NEED__INIT, *needs = &need;
-
-	need.fence = fence;
-	need.log_durable = &durable;
-	need.n_log_durable = 1;
-	need.digests = &digest;
-	need.n_digests = digest != NULL;
-	body.needs = &needs;
-	body.n_needs = 1;
-	m.body_case = SLUICE__V1__CONTROLLER_MESSAGE__BODY_FINISH_ACK;
-	m.finish_ack = &body;
-	stand_say(host.stand, &m);
-}
-
-Test(work, a_log_the_controller_lost_is_shipped_again)
-{
-	host_offer(&host, 1, "echo hello");
-	host_finished(&host, 1);
-	lock_take(&host.stand->lock);
-	stand_log(host.stand, 1, "", 0)->bytes.len = 2;
-	lock_drop(&host.stand->lock);
-	tell_need(1, 2, NULL);
-	host_finished(&host, 1);
-	stand_wait_log(host.stand, 1, 0, "hello\n", 6);
-	tell_need(1, 6, NULL); /* of a controller that has all: no reason to hang */
-	host_finished(&host, 1);
-}
-
-Test(work, an_output_the_controller_lost_is_uploaded_again)
-{
-	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
-	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
-	Sluice__V1__OutputSpec output = SLUICE__V1__OUTPUT_SPEC__INIT, *outputs = &output;
-	const Sluice__V1__FinishedAttempt *done;
-
-	output.name = (char *)"model";
-	output.path = (char *)"m";
-	spec.run = (char *)"echo model >m";
-	spec.outputs = &outputs;
-	spec.n_outputs = 1;
-	a.fence = 1;
-	a.lease_ms = 60000;
-	a.spec = &spec;
-	host_assign(&host, &a);
-	done = host_finished(&host, 1);
-	cr_assert_eq(done->n_outputs, 1);
-	cr_expect_eq(host.stand->uploads, 1);
-	tell_need(1, 0, done->outputs[0]->digest);
-	done = host_finished(&host, 1);
-	cr_assert_eq(done->n_outputs, 1);
-	cr_expect_eq(host.stand->uploads, 2);
-}
-
-Test(work, a_missing_output_is_no_success)
-{
-	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
-	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
-	Sluice__V1__OutputSpec output = SLUICE__V1__OUTPUT_SPEC__INIT, *outputs = &output;
-	const Sluice__V1__FinishedAttempt *done;
-
-	output.name = (char *)"model";
-	output.path = (char *)"m";
-	spec.run = (char *)"true";
-	spec.outputs = &outputs;
-	spec.n_outputs = 1;
-	a.fence = 1;
-	a.lease_ms = 60000;
-	a.spec = &spec;
-	host_assign(&host, &a);
-	done = host_finished(&host, 1);
-	cr_expect_eq(done->exit->reason, EXIT(OUTPUT_MISSING));
-	cr_expect(strstr(done->exit->text, "model"), "%s", done->exit->text);
-	cr_expect_gt(done->log_end[1], 0, "the agent said nothing of it");
-}
-
-Test(work, stopping_while_outputs_travel_does_not_make_a_success_a_failure)
-{
-	Sluice__V1__Assignment a = SLUICE__V1__ASSIGNMENT__INIT;
-	Sluice__V1__JobSpec spec = SLUICE__V1__JOB_SPEC__INIT;
-	Sluice__V1__OutputSpec output = SLUICE__V1__OUTPUT_SPEC__INIT, *outputs = &output;
-	cleanup(freep) char *record = xprintf("%s/spool/1.done", host.dir);
-
-	host.stand->cut_uploads = 1; /* none gets through */
-	output.name = (char *)"model";
-	output.path = (char *)"m";
-	spec.run = (char *)"echo model >m";
-	spec.outputs = &outputs;
-	spec.n_outputs = 1;
-	a.fence = 1;
-	a.lease_ms = 60000;
-	a.spec = &spec;
-	host_assign(&host, &a);
-	host_wait_file(record, true);
-	usleep(100000);
-	host_stop(&host);
-	host.stand->cut_uploads = 0;
-	host_again(&host);
 	cr_expect_eq(host_finished(&host, 1)->exit->reason, EXIT(OK));
 }
 

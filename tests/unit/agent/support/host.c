@@ -255,6 +255,11 @@ void host_tell_stop(struct host_under_test *h, uint64_t fence)
 	stand_say(h->stand, &m);
 }
 
+const Sluice__V1__Register *host_register(struct host_under_test *h, size_t *at)
+{
+	return stand_hear(h->stand, at, SLUICE__V1__AGENT_MESSAGE__BODY_REGISTER)->register_;
+}
+
 const Sluice__V1__FinishedAttempt *host_finished(struct host_under_test *h, uint64_t fence)
 {
 	for (;;) {

@@ -41,6 +41,8 @@ void host_wait_file(const char *path, bool there);
 void host_offer(struct host_under_test *h, uint64_t fence, const char *command);
 void host_assign(struct host_under_test *h, Sluice__V1__Assignment *a);
 void host_tell_stop(struct host_under_test *h, uint64_t fence);
+/* The next Register at or after message *at, which moves behind it. */
+const Sluice__V1__Register *host_register(struct host_under_test *h, size_t *at);
 /* The next Finish that names the fence. */
 const Sluice__V1__FinishedAttempt *host_finished(struct host_under_test *h, uint64_t fence);
 void host_acknowledge(struct host_under_test *h, uint64_t fence);
